@@ -1,0 +1,1 @@
+"""The API half of unlearnd: what may be asked, kept and shown. It never needs torch."""

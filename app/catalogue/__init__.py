@@ -1,0 +1,1 @@
+"""What the service offers: the unions of all parameters, and the routes that describe them."""

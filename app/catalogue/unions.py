@@ -1,0 +1,36 @@
+"""The tables of what is offered: one line for each method, metric, architecture and transform."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from app.architectures.mlp import MlpParams
+from app.architectures.resnet18 import Resnet18Params
+from app.architectures.small_cnn import SmallCnnParams
+from app.methods.deepclean import DeepCleanParams
+from app.methods.retrain import RetrainParams
+from app.methods.rld import RldParams
+from app.methods.rnd import RndParams
+from app.methods.truncation import TruncationParams
+from app.metrics.accuracy import AccuracyParams
+from app.metrics.mia import MiaParams
+from app.metrics.mia_confidence import MiaConfidenceParams
+from app.transforms.color import ColorParams
+from app.transforms.line import LineParams
+from app.transforms.mask import MaskParams
+from app.transforms.patch import PatchParams
+from app.transforms.tile import TileParams
+
+METHODS = (DeepCleanParams, RetrainParams, RldParams, RndParams, TruncationParams)
+METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams)
+ARCHITECTURES = (MlpParams, Resnet18Params, SmallCnnParams)
+TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
+
+AnyMethod = Annotated[
+    DeepCleanParams | RetrainParams | RldParams | RndParams | TruncationParams, Field(discriminator="name")
+]
+AnyMetric = Annotated[AccuracyParams | MiaParams | MiaConfidenceParams, Field(discriminator="name")]
+AnyArchitecture = Annotated[MlpParams | Resnet18Params | SmallCnnParams, Field(discriminator="name")]
+AnyTransform = Annotated[
+    ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")
+]

@@ -1,0 +1,83 @@
+"""The base of everything a caller may parametrise: methods, metrics, architectures and transforms."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Kind(StrEnum):
+    """What a forget request names; `target.kind` on the wire."""
+
+    SAMPLES = "samples"
+    SUBJECTS = "subjects"
+    CLASS = "class"
+    BACKDOOR = "backdoor"
+    LEAKAGE = "leakage"
+
+
+FEATURE_KINDS = frozenset({Kind.BACKDOOR, Kind.LEAKAGE})
+"""Kinds that forget something *in* the samples (patterns B and C of Hayase et al.), not the samples (pattern A)."""
+
+
+class Need(StrEnum):
+    """What a method must be given beyond the deployed weights."""
+
+    FORGET = "forget"  # D_f
+    FORGET_CLEAN = "forget_clean"  # D_f without the information
+    RETAIN = "retain"  # D_r
+    FISHER = "fisher"  # the stored Fisher diagonal of the version
+    INITIAL_WEIGHTS = "initial_weights"  # the weights before training, or the seed that builds them
+    RECIPE = "recipe"  # how the model was trained
+
+
+class Params(BaseModel):
+    """Frozen, closed, finite: an unknown key, a NaN or an infinity is an error that names the field."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class MethodParams(Params):
+    """Parameters of one unlearning method."""
+
+    serves: ClassVar[frozenset[Kind]]
+    """The kinds of request it can carry out."""
+    paper: ClassVar[str]
+    """Where the method comes from."""
+    guarantee: ClassVar[str] = "none: the effect is measured, not proven"
+    """What is proven about the result, if anything."""
+    changes_weights: ClassVar[bool] = True
+    """False only for output filters, which are never reported as unlearning."""
+
+    def needs(self, kind: Kind) -> frozenset[Need]:
+        """What must be there to carry out a request of this kind with these parameters."""
+        raise NotImplementedError
+
+
+class MetricParams(Params):
+    """Parameters of one audit metric."""
+
+    serves: ClassVar[frozenset[Kind]] = frozenset(Kind)
+    paper: ClassVar[str]
+
+
+class ArchitectureParams(Params):
+    """Parameters of one network family; with them and a seed the initial weights are determined."""
+
+    paper: ClassVar[str]
+
+    def misfit(self, shape: tuple[int, ...], classes: int) -> str | None:
+        """Why inputs of this shape (C, H, W or D) cannot be classified by it; None if they can."""
+        raise NotImplementedError
+
+
+class TransformParams(Params):
+    """Parameters of one transform T that adds the information to be forgotten to an input."""
+
+    paper: ClassVar[str]
+
+    def misfit(self, shape: tuple[int, ...]) -> str | None:
+        """Why T cannot be applied to inputs of this shape (C, H, W or D); None if it can."""
+        raise NotImplementedError

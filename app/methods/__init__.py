@@ -1,0 +1,1 @@
+"""What a caller may ask of an unlearning method: one file each, torch-free."""

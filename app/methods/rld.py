@@ -1,0 +1,33 @@
+"""Parameters of `rld`: random label distillation under elastic weight consolidation (RLD+EWC)."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+
+
+class RldParams(MethodParams):
+    """Teach random labels on D_f; the stored Fisher holds what the rest of the data needs in place."""
+
+    serves: ClassVar[frozenset[Kind]] = frozenset(Kind)
+    paper: ClassVar[str] = "Hayase, Yasutomi & Katoh, Selective Forgetting of Deep Networks at a Finer Level than Samples, 2020"
+
+    name: Literal["rld"] = "rld"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5
+    penalty_strength: Annotated[float, Field(title="λ_KL", ge=0)] = 1e5
+    """How strongly the Fisher diagonal holds each weight where it was."""
+    forget_strength: Annotated[float, Field(title="λ_f", gt=0)] = 1.0
+    """Weight of the forgetting loss."""
+    include_true_label: bool | None = None
+    """May a random label be the true one? By default no in pattern A, yes in patterns B and C, as in the paper."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=8192)] = 128
+    penalty: Literal["implicit", "explicit"] = "implicit"
+    """Implicit steps are stable for every λ_KL; explicit ones only while 2·lr·λ·max F < 2(1+momentum)."""
+
+    def needs(self, kind: Kind) -> frozenset[Need]:
+        """D_f and the stored Fisher; D_f,clean too for patterns B and C."""
+        clean = {Need.FORGET_CLEAN} if kind in FEATURE_KINDS else set()
+        return frozenset({Need.FORGET, Need.FISHER} | clean)

@@ -1,0 +1,1 @@
+"""What a caller may ask of a transform T: one file each, torch-free, declarative, never code."""

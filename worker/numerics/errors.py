@@ -1,0 +1,37 @@
+"""Expected failures of a computation: each says what is wrong and what to do about it."""
+
+
+class NumericsError(Exception):
+    """Root of the tree. `code` is stable and reaches the caller as the job's `status_reason`."""
+
+    code = "numerics"
+
+
+class NonFinite(NumericsError):
+    """A loss, gradient or weight became NaN or infinite; nothing is stored."""
+
+    code = "non_finite"
+
+
+class NothingToDo(NumericsError):
+    """A selection is empty or the method changed no weight: reported as a failure, never as success."""
+
+    code = "no_effect"
+
+
+class EmptyExamples(NumericsError):
+    """A set that the method needs has no examples."""
+
+    code = "empty_examples"
+
+
+class StaleFisher(NumericsError):
+    """A stored Fisher belongs to other weights, data or preprocessing."""
+
+    code = "stale_fisher"
+
+
+class Misfit(NumericsError):
+    """Weights, Fisher and network do not agree in names or shapes."""
+
+    code = "misfit"

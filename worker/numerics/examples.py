@@ -1,0 +1,94 @@
+"""Examples: labelled inputs that come in batches, however they are stored."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+Change = Callable[[Tensor], Tensor]
+"""Raw inputs `(B, *S)`, images scaled to [0, 1], to raw inputs of the same shape: a transform T or its removal."""
+
+
+class Batch(NamedTuple):
+    """One batch."""
+
+    inputs: Tensor  # (B, *S) float32, after changes and normalisation
+    labels: Tensor  # (B,) int64
+    positions: Tensor  # (B,) int64, the rows of the data set's manifest
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """x ↦ (x − mean) / std per channel (images) or per feature; one number serves all."""
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """`(B, *S)` to `(B, *S)`."""
+        rest = (1,) * (inputs.dim() - 2)
+        mean = torch.tensor(self.mean, dtype=inputs.dtype).view(1, -1, *rest)
+        std = torch.tensor(self.std, dtype=inputs.dtype).view(1, -1, *rest)
+        return (inputs - mean) / std
+
+
+class Examples(ABC):
+    """N labelled inputs of one shape. Immutable: every method returns new examples."""
+
+    labels: Tensor
+    """(N,) int64."""
+    positions: Tensor
+    """(N,) int64, the rows of the manifest; unique within one data set."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def batches(self, size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """All examples once, `size` at a time, in order or, with a generator, shuffled by it."""
+
+    @abstractmethod
+    def through(self, change: Change) -> Self:
+        """The same examples with their raw inputs changed, before normalisation."""
+
+    @abstractmethod
+    def at(self, indices: Tensor) -> Self:
+        """The examples at these indices (0..N-1, not positions), in this order."""
+
+    def where(self, mask: Tensor) -> Self:
+        """The examples whose entry of the mask `(N,)` is true."""
+        return self.at(mask.nonzero().flatten())
+
+
+@dataclass(frozen=True)
+class TensorExamples(Examples):
+    """Examples in memory; images stay bytes until their batch is asked for."""
+
+    raw: Tensor  # (N, *S), uint8 images or float32 features
+    labels: Tensor
+    positions: Tensor
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    changes: Sequence[Change] = ()
+
+    def batches(self, size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        n = len(self)
+        order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
+        for rows in order.split(size):
+            yield Batch(prepare(self.raw[rows], self.changes, self.normalisation), self.labels[rows], self.positions[rows])
+
+    def through(self, change: Change) -> Self:
+        return replace(self, changes=(*self.changes, change))
+
+    def at(self, indices: Tensor) -> Self:
+        return replace(self, raw=self.raw[indices], labels=self.labels[indices], positions=self.positions[indices])
+
+
+def prepare(raw: Tensor, changes: Sequence[Change], normalisation: Normalisation) -> Tensor:
+    """Raw inputs to network inputs: scale bytes to [0, 1], apply the changes in order, normalise."""
+    inputs = raw.float() / 255 if raw.dtype == torch.uint8 else raw
+    for change in changes:
+        inputs = change(inputs)
+    return normalisation(inputs)

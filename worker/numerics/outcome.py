@@ -1,0 +1,63 @@
+"""What an unlearning method returns, and what a metric returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worker.numerics.examples import Examples
+from worker.numerics.run import Fact, Run
+from worker.numerics.weights import Build, Weights
+
+
+@dataclass(frozen=True)
+class Model:
+    """Weights that can answer: a network's builder, its weights, and the classes it never answers (truncation)."""
+
+    build: Build
+    weights: Weights
+    silenced: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method did."""
+
+    weights: Weights
+    facts: Mapping[str, Fact] = field(default_factory=dict)  # for the report: |S|/p, γ, steps, ...
+    silenced: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a metric measures on: the models side by side, and the sets by name.
+
+    Set names: `retain` D_r, `forget` D_f, `forget_clean` D_f,clean, `retain_extra` D_r,extra = T(D_r), `test` held-out data without
+    a forgotten class, `test_forget` the held-out data of the forgotten class (class requests), `test_extra` T(held-out). Only sets
+    that exist for the request's kind are there.
+    """
+
+    before: Model
+    after: Model
+    golds: tuple[Model, ...]  # retrained without what is forgotten, one per seed; may be empty
+    sets: Mapping[str, Examples]
+    classes: int
+    seed: int
+    run: Run
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured number with its controls. Proportions and areas are in [0, 1]."""
+
+    metric: str  # the metric's name
+    measure: str  # what of it, e.g. "accuracy", "attack_auc", "predicted_member"
+    on: str  # the set's name
+    direction: Literal["higher", "lower", "gold"]  # which way is better; "gold": the closer to gold the better
+    n: int  # samples that the number rests on
+    before: float
+    after: float
+    no_op: float  # the same procedure on a model to which nothing was done, with its own random draws
+    gold: tuple[float, ...]  # one value per gold model; empty: no gold
+    interval: tuple[float, float]  # 95 % interval of `after`
+    attack_feature: str | None = None
+    caveats: tuple[str, ...] = ()

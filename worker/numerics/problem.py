@@ -1,0 +1,43 @@
+"""A problem: everything an unlearning method is given."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from worker.numerics.errors import EmptyExamples
+from worker.numerics.examples import Examples
+from worker.numerics.fisher import Fisher
+from worker.numerics.recipe import Recipe
+from worker.numerics.run import Quiet, Run
+from worker.numerics.weights import Build, Weights
+
+Pattern = Literal["A", "B", "C"]
+"""A: samples or a class; B: a backdoor; C: a leaked feature (Hayase et al. 2020)."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The deployed model, the data by its part in the request, and what was stored at registration."""
+
+    build: Build
+    old: Weights  # θ_old; never written to
+    classes: int  # C
+    pattern: Pattern
+    seed: int
+    forget: Examples | None = None  # D_f
+    forget_clean: Examples | None = None  # D_f,clean
+    retain: Examples | None = None  # D_r
+    fisher: Fisher | None = None  # S_D and N at θ_old, over all the data the stored diagonal was computed on
+    initial: Weights | None = None  # weights before training
+    recipe: Recipe | None = None
+    forgotten_class: int | None = None  # class requests only; never inferred from D_f
+    run: Run = field(default_factory=Quiet)
+
+
+T = TypeVar("T")
+
+
+def required(part: T | None, name: str) -> T:
+    """The part, or a typed error that names it; the API has checked the method's needs before."""
+    if part is None:
+        raise EmptyExamples(f"the method needs {name}, and the request does not have it")
+    return part

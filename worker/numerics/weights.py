@@ -1,0 +1,36 @@
+"""Weights are named tensors. This file also opens the legend that all docstrings of the engine use.
+
+Legend
+    θ, θ_old        weights; the deployed weights
+    f_θ             the network: `(B, *S)` to logits `(B, C)`
+    B, C, S, P, N   batch size, classes, shape of one input, number of parameters, number of samples
+    D, D_r, D_f     training data; what is kept of it; what carries what must be forgotten
+    D_f,clean       D_f without the information;   D_r,extra = T(D_r): kept data with the information added
+    F, S_D          empirical Fisher diagonal (mean over samples); its sum over D: F = S_D / N
+"""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+Weights = Mapping[str, Tensor]
+"""A state dictionary: every parameter and buffer of a network, by name."""
+
+Build = Callable[[int], nn.Module]
+"""Seed to a freshly initialised network. The same seed gives the same weights, whatever was drawn before."""
+
+
+def weights_of(network: nn.Module) -> Weights:
+    """A detached copy of every parameter and buffer, by name: no later step of the network can change it."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def network_with(build: Build, weights: Weights) -> nn.Module:
+    """A network of its own storage that holds the weights, matched by name; in eval mode.
+
+    Raises:
+        RuntimeError: names or shapes differ.
+    """
+    network = build(0)
+    network.load_state_dict(dict(weights), strict=True)
+    return network.eval()
