@@ -9,6 +9,10 @@ from worker.numerics.run import Fact, Run
 from worker.numerics.weights import Build, Weights
 
 
+Kind = Literal["samples", "subjects", "class", "backdoor", "leakage"]
+"""What the request names: it decides which way a number should go."""
+
+
 @dataclass(frozen=True)
 class Model:
     """Weights that can answer: a network's builder, its weights, and the classes it never answers (truncation)."""
@@ -40,6 +44,7 @@ class Bench:
     after: Model
     golds: tuple[Model, ...]  # retrained without what is forgotten, one per seed; may be empty
     sets: Mapping[str, Examples]
+    kind: Kind
     classes: int
     seed: int
     run: Run
