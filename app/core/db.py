@@ -1,0 +1,65 @@
+"""The database: engines, and the one place where a transaction commits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from app.core.settings import get_settings
+
+READ_ONLY = "unlearn_read_only"
+
+
+@cache
+def engine_for(url: str) -> Engine:
+    """One engine a process and URL; SQLite in WAL mode, writers queue for at most 30 s."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, below
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A write transaction takes its lock at once: upgrading a read lock later fails instead of waiting.
+    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def engine() -> Engine:
+    """The engine of the configured database."""
+    return engine_for(get_settings().database)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """All or nothing: commits at the end of the block, rolls back on any exception."""
+    with Session(engine(), expire_on_commit=False) as session:
+        yield session
+        session.commit()
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session for looking only: on SQLite it never waits for a writer, nor makes one wait."""
+    with engine().connect().execution_options(**{READ_ONLY: True}) as connection, Session(connection) as session:
+        yield session
+
+
+def now(session: Session) -> datetime:
+    """The database's clock, so that machines with different clocks agree about leases."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)  # one machine, one clock
+    return session.execute(select(func.clock_timestamp())).scalar_one()

@@ -1,0 +1,79 @@
+"""Settings: few, frozen, read once. `UNLEARN_*` in the environment wins over `unlearn.env` in the home folder."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HOME_VARIABLE = "UNLEARN_HOME"
+SETTINGS_FILE = "unlearn.env"
+
+
+class Settings(BaseSettings):
+    """What an operator decides. Secrets have no default: `unlearn init` writes random ones."""
+
+    model_config = SettingsConfigDict(env_prefix="UNLEARN_", frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    home: Path
+    """The folder of everything the service writes: artifacts, runs, keys and, embedded, the database."""
+    secret_key: SecretStr = Field(min_length=32)
+    """Keys the HMACs of API keys and of identities in the audit log."""
+    signing_key: SecretStr = Field(min_length=43)
+    """Ed25519 private key of the reports, 32 bytes in URL-safe base64."""
+    database_url: str = ""
+    """SQLAlchemy URL; by default SQLite in the home folder."""
+    executor: Literal["local", "celery"] = "local"
+    """`local`: a dispatcher process started by `unlearn serve`. `celery`: workers that listen to Redis."""
+    redis_url: str = ""
+    """The broker of the celery executor."""
+    data_prefixes: list[Path] = []
+    """Folders below which data sets and weights may lie; none by default, then only uploads are accepted."""
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    """Jobs at once on one worker machine."""
+    lease_seconds: Annotated[float, Field(ge=1)] = 60
+    """A job whose worker has not renewed its lease for so long is given to another."""
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """Starts of a job before it is given up as lost."""
+    body_limit_bytes: Annotated[int, Field(ge=1024)] = 2_000_000
+    """Largest body of any request but an upload of weights."""
+    upload_limit_bytes: Annotated[int, Field(ge=1024)] = 8_000_000_000
+    """Largest upload of weights."""
+    memory_budget_bytes: Annotated[int, Field(ge=1_000_000)] = 2_000_000_000
+    """Decoded inputs up to this size are kept in memory during a job; larger sets are streamed."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.executor == "celery" and not self.redis_url:
+            raise ValueError("UNLEARN_EXECUTOR=celery needs UNLEARN_REDIS_URL")
+        if self.executor == "celery" and self.database.startswith("sqlite"):
+            raise ValueError("UNLEARN_EXECUTOR=celery needs a PostgreSQL UNLEARN_DATABASE_URL")
+        return self
+
+    @property
+    def database(self) -> str:
+        """The URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'unlearn.db'}"
+
+    @property
+    def storage(self) -> Path:
+        """Published artifacts."""
+        return self.home / "storage"
+
+    @property
+    def runs(self) -> Path:
+        """Private folders of attempts: `runs/<job>/<fence>/`."""
+        return self.home / "runs"
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, from `$UNLEARN_HOME/unlearn.env` and the environment.
+
+    Raises:
+        ValidationError: a value is missing, wrong, or contradicts another one.
+    """
+    home = Path(os.environ.get(HOME_VARIABLE, ".unlearn")).resolve()
+    return Settings(home=home, _env_file=home / SETTINGS_FILE)  # type: ignore[call-arg]  # secrets come from the file

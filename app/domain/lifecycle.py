@@ -1,0 +1,99 @@
+"""Life cycles: the states of every resource and the arrows between them."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class RequestStatus(StrEnum):
+    """A forget request."""
+
+    RECEIVED = "received"
+    QUEUED = "queued"
+    RUNNING = "running"
+    VERIFYING = "verifying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+class JobStatus(StrEnum):
+    """One piece of work on a worker."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class DatasetStatus(StrEnum):
+    """A registered data set."""
+
+    VALIDATING = "validating"
+    READY = "ready"
+    INVALID = "invalid"
+
+
+class VersionStatus(StrEnum):
+    """A model version."""
+
+    VALIDATING = "validating"
+    READY = "ready"
+    INVALID = "invalid"
+
+
+R, J, D, V = RequestStatus, JobStatus, DatasetStatus, VersionStatus
+
+REQUEST_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
+    R.RECEIVED: frozenset({R.QUEUED, R.CANCELLED}),
+    R.QUEUED: frozenset({R.RUNNING, R.CANCELLING, R.CANCELLED, R.FAILED}),
+    R.RUNNING: frozenset({R.VERIFYING, R.QUEUED, R.CANCELLING, R.FAILED}),
+    R.VERIFYING: frozenset({R.COMPLETED, R.QUEUED, R.CANCELLING, R.FAILED}),
+    R.CANCELLING: frozenset({R.CANCELLED, R.COMPLETED, R.FAILED}),
+    R.COMPLETED: frozenset(),
+    R.FAILED: frozenset(),
+    R.CANCELLED: frozenset(),
+}
+JOB_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
+    J.QUEUED: frozenset({J.RUNNING, J.CANCELLED, J.LOST}),
+    J.RUNNING: frozenset({J.SUCCEEDED, J.FAILED, J.CANCELLING, J.QUEUED, J.LOST, J.RUNNING}),
+    J.CANCELLING: frozenset({J.CANCELLED, J.SUCCEEDED, J.FAILED}),
+    J.SUCCEEDED: frozenset(),
+    J.FAILED: frozenset(),
+    J.CANCELLED: frozenset(),
+    J.LOST: frozenset(),
+}
+DATASET_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
+    D.VALIDATING: frozenset({D.READY, D.INVALID}),
+    D.READY: frozenset(),
+    D.INVALID: frozenset(),
+}
+VERSION_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
+    V.VALIDATING: frozenset({V.READY, V.INVALID}),
+    V.READY: frozenset(),
+    V.INVALID: frozenset(),
+}
+ARROWS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
+    R: REQUEST_ARROWS,
+    J: JOB_ARROWS,
+    D: DATASET_ARROWS,
+    V: VERSION_ARROWS,
+}
+
+
+class ForbiddenArrow(ValueError):
+    """A programming error: the life cycle has no such arrow."""
+
+
+def check_arrow(source: StrEnum, target: StrEnum) -> None:
+    """Raise unless the life cycle of these states has an arrow from source to target."""
+    if target not in ARROWS[type(source)][source]:
+        raise ForbiddenArrow(f"{type(source).__name__}: no arrow from {source} to {target}")
+
+
+def is_final(status: StrEnum) -> bool:
+    """No arrow leads out of it."""
+    return not ARROWS[type(status)][status]

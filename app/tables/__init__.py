@@ -1,0 +1,35 @@
+"""Rows: one file per table, every row under a tenant. Importing this package knows the whole schema."""
+
+from app.tables.alias import Alias, AliasChange
+from app.tables.api_key import ApiKey
+from app.tables.audit_log import AuditLogEntry
+from app.tables.audit_report import AuditReport
+from app.tables.base import Base
+from app.tables.dataset import Dataset
+from app.tables.forget_request import ForgetRequest
+from app.tables.idempotency import IdempotencyRecord
+from app.tables.job import Job, JobEvent
+from app.tables.model import Model
+from app.tables.model_version import ModelVersion
+from app.tables.outbox import OutboxMessage
+from app.tables.tenant import Tenant
+from app.tables.tombstone import Tombstone
+
+__all__ = [
+    "Alias",
+    "AliasChange",
+    "ApiKey",
+    "AuditLogEntry",
+    "AuditReport",
+    "Base",
+    "Dataset",
+    "ForgetRequest",
+    "IdempotencyRecord",
+    "Job",
+    "JobEvent",
+    "Model",
+    "ModelVersion",
+    "OutboxMessage",
+    "Tenant",
+    "Tombstone",
+]

@@ -1,0 +1,46 @@
+"""The row of a forget request: who, what, by when, how, audited how."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain.lifecycle import RequestStatus
+from app.tables.base import Base, EnumText, Owned
+
+
+class ForgetRequest(Owned, Base):
+    """The legal object. Which samples it covers stands in its tombstones, not here."""
+
+    __tablename__ = "forget_requests"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    base_version_id: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
+    alias: Mapped[str | None] = mapped_column(String(100))
+    kind: Mapped[str] = mapped_column(String(16))
+    target: Mapped[dict[str, Any]]
+    """What is forgotten, without ids of samples and subjects."""
+    method: Mapped[dict[str, Any]]
+    """`AnyMethod`, defaults included."""
+    method_chosen_by: Mapped[str] = mapped_column(String(16))
+    """`caller`, or `auto` with the reason in `method_reason`."""
+    method_reason: Mapped[str | None] = mapped_column(Text)
+    audit: Mapped[dict[str, Any]]
+    """`AuditIn`, defaults included."""
+    seed: Mapped[int]
+    sample_count: Mapped[int]
+    already_forgotten: Mapped[list[Any]] = mapped_column(default=list)
+    """Parts of the target that earlier requests cover: [{"forget_request": id, "samples": n}]."""
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    received_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    status: Mapped[RequestStatus] = mapped_column(EnumText(RequestStatus), default=RequestStatus.RECEIVED)
+    status_reason: Mapped[str | None] = mapped_column(String(100))
+    status_detail: Mapped[str | None] = mapped_column(Text)
+    transitions: Mapped[list[Any]] = mapped_column(default=list)
+    """[{"status": …, "at": …}], in order."""
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    result_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"))
+    audit_report_id: Mapped[str | None] = mapped_column(String(64))

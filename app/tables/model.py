@@ -1,0 +1,25 @@
+"""The row of a registered model."""
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.tables.base import Base, Owned
+
+
+class Model(Owned, Base):
+    """A network family with its parameters, its preprocessing, its recipe and the data it was trained on."""
+
+    __tablename__ = "models"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+
+    name: Mapped[str] = mapped_column(String(200))
+    task: Mapped[str] = mapped_column(String(50), default="classification")
+    architecture: Mapped[dict[str, Any]]
+    """`AnyArchitecture`, defaults included."""
+    preprocessing: Mapped[dict[str, Any]]
+    """`Preprocessing`."""
+    recipe: Mapped[dict[str, Any] | None]
+    """`TrainingRecipe`, or none: then nothing can be retrained."""
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
