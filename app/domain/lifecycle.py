@@ -45,6 +45,15 @@ class VersionStatus(StrEnum):
     INVALID = "invalid"
 
 
+class JobKind(StrEnum):
+    """What a job does: each is one story of the worker's pipeline."""
+
+    DATASET_VALIDATION = "dataset_validation"
+    VERSION_VALIDATION = "version_validation"
+    FISHER = "fisher"
+    UNLEARNING = "unlearning"
+
+
 R, J, D, V = RequestStatus, JobStatus, DatasetStatus, VersionStatus
 
 REQUEST_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.lifecycle import JobStatus
+from app.domain.lifecycle import JobKind, JobStatus
 from app.tables.base import Base, EnumText, Owned
 
 
@@ -26,8 +26,7 @@ class Job(Owned, Base):
         ),
     )
 
-    kind: Mapped[str] = mapped_column(String(32))
-    """`JobKind`: dataset_validation, version_validation, fisher, unlearning."""
+    kind: Mapped[JobKind] = mapped_column(EnumText(JobKind))
     subject_id: Mapped[str] = mapped_column(String(64), index=True)
     """The data set, version or forget request it is about."""
     exclusive_model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
