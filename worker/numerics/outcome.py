@@ -8,9 +8,11 @@ from worker.numerics.examples import Examples
 from worker.numerics.run import Fact, Run
 from worker.numerics.weights import Build, Weights
 
-
 Kind = Literal["samples", "subjects", "class", "backdoor", "leakage"]
 """What the request names: it decides which way a number should go."""
+
+Direction = Literal["higher", "lower", "gold"]
+"""Which way is better; "gold": the closer to gold, or to a model that never saw D_f, the better."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Outcome:
 class Bench:
     """What a metric measures on: the models side by side, and the sets by name.
 
-    Set names: `retain` D_r, `forget` D_f, `forget_clean` D_f,clean, `retain_extra` D_r,extra = T(D_r), `test` held-out data without
-    a forgotten class, `test_forget` the held-out data of the forgotten class (class requests), `test_extra` T(held-out). Only sets
-    that exist for the request's kind are there.
+    Set names: `retain` D_r, `forget` D_f, `forget_clean` D_f,clean, `retain_extra` D_r,extra = T(D_r), `test` held-out
+    data without a forgotten class, `test_forget` the held-out data of the forgotten class (class requests),
+    `test_extra` T(held-out). Only sets that exist for the request's kind are there.
     """
 
     before: Model
@@ -57,7 +59,7 @@ class Finding:
     metric: str  # the metric's name
     measure: str  # what of it, e.g. "accuracy", "attack_auc", "predicted_member"
     on: str  # the set's name
-    direction: Literal["higher", "lower", "gold"]  # which way is better; "gold": the closer to gold the better
+    direction: Direction
     n: int  # samples that the number rests on
     before: float
     after: float

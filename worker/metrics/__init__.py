@@ -1,0 +1,1 @@
+"""How a number of the audit is measured: one metric a file."""
