@@ -1,0 +1,296 @@
+"""`descend`: the only training loop in the house."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, islice
+from math import ceil, cos, isfinite, pi
+from time import monotonic
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from worker.numerics.errors import EmptyExamples, Misfit, NonFinite, NothingToDo
+from worker.numerics.examples import Batch, Examples
+from worker.numerics.randomness import derived, drawn_from
+from worker.numerics.recipe import Recipe
+from worker.numerics.run import Checkpoint, Quiet, Run
+from worker.numerics.weights import Weights
+
+CHECKPOINT_SECONDS = 10.0
+
+Feed = Examples | tuple[Examples, ...]
+"""What the steps are made of. Several sets must be equally long and go in lock-step: batch k of each has the same indices,
+so D_f and D_f,clean stay paired."""
+
+Objective = Callable[..., Tensor]
+"""`objective(network, batch)`, or `objective(network, batch, clean_batch, ...)` with one batch of each set of the feed, to a
+scalar loss. It may draw from torch's global generator (random labels, augmentation): that is seeded anew for every step."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Minibatch SGD: how far, how fast."""
+
+    learning_rate: float  # of the first step
+    epochs: int = 1
+    batch_size: int = 128
+    momentum: float = 0.9  # β
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "constant"] = "constant"  # cosine: to 0, step by step
+    clip: float | None = None  # largest norm of the objective's gradient, before decay and anchor are added
+    steps: int | None = None  # instead of epochs, repeating or cutting them
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        """The plan that a recipe describes."""
+        return cls(
+            learning_rate=recipe.learning_rate,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            schedule=recipe.schedule,
+            clip=recipe.clip,
+        )
+
+    def rate(self, step: int, total: int) -> float:
+        """The learning rate of step 0..total-1."""
+        return self.learning_rate * ((1 + cos(pi * step / total)) / 2 if self.schedule == "cosine" else 1.0)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The elastic weight consolidation term λ·(θ−θ_old)ᵀ F (θ−θ_old), added to the objective.
+
+    `implicit` steps have the fixed point of the explicit ones and are stable for every λ; `explicit` ones only while
+    2·lr·λ·max F < 2(1+β).
+
+    Source: Kirkpatrick et al., Overcoming Catastrophic Forgetting, 2017; Hayase et al., 2020; the implicit step is ours.
+    """
+
+    old: Weights  # θ_old
+    fisher: Mapping[str, Tensor]  # F, by parameter name
+    strength: float  # λ
+    penalty: Literal["implicit", "explicit"] = "implicit"
+
+
+@dataclass
+class _Moving:
+    """One parameter that moves."""
+
+    theta: nn.Parameter
+    mask: Tensor | None  # entries that may move; None: all
+    velocity: Tensor  # v
+    pull: Tensor | None = None  # 2λF
+    old: Tensor | None = None  # θ_old
+
+    def step(self, g: Tensor, rate: float, plan: Plan, *, implicit: bool) -> None:
+        """Move.
+
+        v ← (β v + g + decay·θ + 2λF(θ−θ_old)) / (1 + 2·lr·λF)       the divisor only in implicit steps
+        θ ← θ − lr·v                                                   where the mask allows it
+        """
+        v = self.velocity.mul_(plan.momentum).add_(g)
+        if plan.weight_decay:
+            v.add_(self.theta, alpha=plan.weight_decay)
+        if self.pull is not None and self.old is not None:
+            v.addcmul_(self.pull, self.theta - self.old)
+            if implicit:
+                v.div_(1 + rate * self.pull)
+        moved = self.theta - rate * v
+        self.theta.copy_(moved if self.mask is None else torch.where(self.mask, moved, self.theta))
+
+
+def descend(
+    network: nn.Module,
+    feed: Feed,
+    objective: Objective,
+    plan: Plan,
+    *,
+    seed: int,
+    run: Run | None = None,
+    phase: str = "descend",
+    anchor: Anchor | None = None,
+    only: Mapping[str, Tensor] | None = None,
+    train_mode: bool = False,
+) -> None:
+    """Minimise an objective by SGD with momentum, in place; the network is left in eval mode.
+
+    Everything random comes from `seed`: the order of every epoch, and the global generator at every step. So the same
+    arguments give the same weights, and a killed attempt that goes on at its checkpoint gives them too, bit for bit on a CPU.
+
+    BatchNorm: in train mode it normalises by the batch and its running statistics change; in eval mode it uses them as they
+    are. Under `only`, a BatchNorm whose running statistics are not named there stays in eval mode also when the rest trains.
+
+    Args:
+        network: θ, written to.
+        feed: examples, or a tuple of equally long ones in lock-step.
+        objective: network and a batch of each set, to a scalar.
+        plan: steps, rates, momentum.
+        seed: of order and draws.
+        run: hears of progress in steps and may cancel; keeps the checkpoint under the name of the phase.
+        phase: unique within a job.
+        anchor: the EWC term.
+        only: masks (bool, shaped like the tensor) by name of parameter *or buffer*. What is not named, and every entry that is
+            false, is bit-identical afterwards, whatever weight decay, momentum and BatchNorm would do to it.
+        train_mode: whether dropout and BatchNorm train.
+
+    Raises:
+        EmptyExamples: a set is empty.
+        Misfit: sets of different lengths; masks or anchor that do not fit the network.
+        NothingToDo: the masks leave no parameter to move, or the plan no step.
+        NonFinite: a loss, or a weight at the end, is not finite.
+        Cancelled: by the run.
+    """
+    run = run or Quiet()
+    sets = feed if isinstance(feed, tuple) else (feed,)
+    per_epoch = _steps_per_epoch(sets, plan.batch_size, train_mode=train_mode)
+    total = plan.steps if plan.steps is not None else plan.epochs * per_epoch
+    moving = _moving(network, only, anchor)
+    if not moving or total < 1:
+        raise NothingToDo("no parameter is left to move, or no step to take: widen the selection or the plan")
+    _warn_of_instability(moving, plan, anchor, run, phase)
+    held = _held_buffers(network, only)
+    _set_modes(network, only, train_mode=train_mode)
+    facts = {"seed": str(seed), "total": total}
+    done = _restore(run.saved(phase), network, moving, facts)
+    started = kept_at = monotonic()
+    with drawn_from(seed):
+        for step, batches in _steps(sets, plan, seed, range(done, total), per_epoch):
+            torch.default_generator.manual_seed(derived(seed, "step", step))
+            loss = objective(network, *batches)
+            if not isfinite(loss.item()):
+                raise NonFinite(
+                    f"the loss is {loss.item()} at step {step + 1} of {phase!r}: lower the learning rate, or clip"
+                )
+            gradients = torch.autograd.grad(
+                loss, [m.theta for m in moving.values()], allow_unused=True, materialize_grads=True
+            )
+            with torch.no_grad():
+                for m, g in zip(moving.values(), _clipped(gradients, moving, plan.clip), strict=True):
+                    m.step(
+                        g, plan.rate(step, total), plan, implicit=anchor is not None and anchor.penalty == "implicit"
+                    )
+                for buffer, mask, before in held:
+                    buffer.copy_(torch.where(mask, buffer, before))
+            run.progress(phase, step + 1, total, "steps")
+            last = step + 1 == total
+            if monotonic() - (started if last else kept_at) >= CHECKPOINT_SECONDS:
+                run.save(phase, _checkpoint(network, moving, {**facts, "done": step + 1}))
+                kept_at = monotonic()
+    network.eval()
+    for name, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise NonFinite(f"{name!r} is not finite after {phase!r}: lower the learning rate, or clip the gradient")
+
+
+def _steps_per_epoch(sets: tuple[Examples, ...], batch_size: int, *, train_mode: bool) -> int:
+    """Batches in an epoch. A last batch of one is left out in train mode: BatchNorm cannot normalise a single sample."""
+    n = len(sets[0])
+    if any(len(s) != n for s in sets):
+        raise Misfit(
+            f"sets in lock-step have {', '.join(str(len(s)) for s in sets)} examples: they must be equally long"
+        )
+    if not n:
+        raise EmptyExamples("there are no examples to learn from")
+    lonely = train_mode and n > batch_size > 1 and n % batch_size == 1
+    return ceil(n / batch_size) - lonely
+
+
+def _steps(
+    sets: tuple[Examples, ...], plan: Plan, seed: int, wanted: range, per_epoch: int
+) -> Iterator[tuple[int, tuple[Batch, ...]]]:
+    """The wanted steps with their batches; every epoch has an order of its own, the same for all sets."""
+    for epoch in count(wanted.start // per_epoch):
+        orders = (torch.Generator().manual_seed(derived(seed, "epoch", epoch)) for _ in sets)
+        feeds = (s.batches(plan.batch_size, generator=order) for s, order in zip(sets, orders, strict=True))
+        for step, batches in enumerate(islice(zip(*feeds, strict=True), per_epoch), epoch * per_epoch):
+            if step >= wanted.stop:
+                return
+            if step >= wanted.start:
+                yield step, batches
+
+
+def _moving(network: nn.Module, only: Mapping[str, Tensor] | None, anchor: Anchor | None) -> dict[str, _Moving]:
+    """The parameters with an entry that may move, by name."""
+    state = network.state_dict()
+    for name, mask in (only or {}).items():
+        if name not in state or mask.shape != state[name].shape or mask.dtype != torch.bool:
+            raise Misfit(f"the mask of {name!r} does not fit: the network has no such tensor, or of another shape")
+    moving = {}
+    for name, theta in network.named_parameters():
+        mask = None if only is None else only.get(name)
+        if only is not None and (mask is None or not mask.any()):
+            continue
+        theta.requires_grad_(True)  # noqa: FBT003 - torch's own signature
+        moving[name] = _Moving(theta, None if mask is None or mask.all() else mask, torch.zeros_like(theta))
+        if anchor is not None:
+            if any(name not in part or part[name].shape != theta.shape for part in (anchor.fisher, anchor.old)):
+                raise Misfit(f"the anchor has no {name!r} of shape {tuple(theta.shape)}")
+            moving[name].pull = (2 * anchor.strength * anchor.fisher[name]).to(theta.dtype)
+            moving[name].old = anchor.old[name].to(theta.dtype)
+    return moving
+
+
+def _held_buffers(network: nn.Module, only: Mapping[str, Tensor] | None) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Buffers that must not move freely: the buffer, the entries that may move, what it was."""
+    if only is None:
+        return []
+    frozen = {name: only.get(name, torch.zeros_like(b, dtype=torch.bool)) for name, b in network.named_buffers()}
+    return [(b, frozen[name], b.clone()) for name, b in network.named_buffers()]
+
+
+def _set_modes(network: nn.Module, only: Mapping[str, Tensor] | None, *, train_mode: bool) -> None:
+    network.train(train_mode)
+    for name, module in network.named_modules():
+        mask = (only or {}).get(f"{name}.running_mean" if name else "running_mean")
+        if isinstance(module, _BatchNorm) and only is not None and (mask is None or not mask.any()):
+            module.eval()
+
+
+def _clipped(gradients: tuple[Tensor, ...], moving: Mapping[str, _Moving], clip: float | None) -> list[Tensor]:
+    """Gradients of the entries that move, scaled down together if their norm exceeds `clip`."""
+    masked = [
+        g if m.mask is None else g.masked_fill(~m.mask, 0.0) for g, m in zip(gradients, moving.values(), strict=True)
+    ]
+    if clip is None:
+        return masked
+    norm = float(torch.stack([g.norm() for g in masked]).norm())
+    return masked if norm <= clip else [g * (clip / norm) for g in masked]
+
+
+def _warn_of_instability(
+    moving: Mapping[str, _Moving], plan: Plan, anchor: Anchor | None, run: Run, phase: str
+) -> None:
+    if anchor is None or anchor.penalty == "implicit":
+        return
+    largest = max(
+        float((m.pull if m.mask is None else m.pull[m.mask]).max()) for m in moving.values() if m.pull is not None
+    )
+    speed, bound = plan.learning_rate * largest, 2 * (1 + plan.momentum)
+    if speed >= bound:
+        run.note(
+            f"{phase}_warning",
+            f"explicit penalty is unstable: 2·lr·λ·max F = {speed:.3g} is not below 2(1+momentum) = {bound:.3g};"
+            " use the implicit one",
+        )
+
+
+def _checkpoint(network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, int | str]) -> Checkpoint:
+    weights = {f"weights.{name}": tensor.detach() for name, tensor in network.state_dict().items()}
+    return {**weights, **{f"velocity.{name}": m.velocity for name, m in moving.items()}}, facts
+
+
+def _restore(
+    checkpoint: Checkpoint | None, network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, int | str]
+) -> int:
+    """Go back to a checkpoint of the same descent; steps done by then, 0 if there is none."""
+    if checkpoint is None or not facts.items() <= checkpoint[1].items():
+        return 0
+    tensors, found = checkpoint
+    network.load_state_dict({k.removeprefix("weights."): t for k, t in tensors.items() if k.startswith("weights.")})
+    for name, m in moving.items():
+        m.velocity.copy_(tensors[f"velocity.{name}"])
+    return int(found["done"])
