@@ -15,18 +15,19 @@ from worker.numerics.errors import EmptyExamples, Misfit, NonFinite, NothingToDo
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.randomness import derived, drawn_from
 from worker.numerics.recipe import Recipe
-from worker.numerics.run import Checkpoint, Quiet, Run
+from worker.numerics.run import Checkpoint, Fact, Quiet, Run
 from worker.numerics.weights import Weights
 
 CHECKPOINT_SECONDS = 10.0
 
 Feed = Examples | tuple[Examples, ...]
-"""What the steps are made of. Several sets must be equally long and go in lock-step: batch k of each has the same indices,
-so D_f and D_f,clean stay paired."""
+"""What the steps are made of. Several sets must be equally long and go in lock-step: batch k of each has the same
+indices, so D_f and D_f,clean stay paired."""
 
 Objective = Callable[..., Tensor]
-"""`objective(network, batch)`, or `objective(network, batch, clean_batch, ...)` with one batch of each set of the feed, to a
-scalar loss. It may draw from torch's global generator (random labels, augmentation): that is seeded anew for every step."""
+"""`objective(network, batch)`, or `objective(network, batch, clean_batch, ...)` with one batch of each set of the feed,
+to a scalar loss. It may draw from torch's global generator (random labels, augmentation): that is seeded anew for every
+step from the seed and the step's number."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Anchor:
     `implicit` steps have the fixed point of the explicit ones and are stable for every λ; `explicit` ones only while
     2·lr·λ·max F < 2(1+β).
 
-    Source: Kirkpatrick et al., Overcoming Catastrophic Forgetting, 2017; Hayase et al., 2020; the implicit step is ours.
+    Source: Kirkpatrick et al., Overcoming Catastrophic Forgetting, 2017; Hayase et al., 2020; the implicit step: ours.
     """
 
     old: Weights  # θ_old
@@ -119,10 +120,12 @@ def descend(
     """Minimise an objective by SGD with momentum, in place; the network is left in eval mode.
 
     Everything random comes from `seed`: the order of every epoch, and the global generator at every step. So the same
-    arguments give the same weights, and a killed attempt that goes on at its checkpoint gives them too, bit for bit on a CPU.
+    arguments give the same weights, and a killed attempt that goes on at its checkpoint gives them too, bit for bit on
+    a CPU.
 
-    BatchNorm: in train mode it normalises by the batch and its running statistics change; in eval mode it uses them as they
-    are. Under `only`, a BatchNorm whose running statistics are not named there stays in eval mode also when the rest trains.
+    BatchNorm: in train mode it normalises by the batch and its running statistics change; in eval mode it uses them as
+    they are. Under `only`, a BatchNorm whose `running_mean` is not named there stays in eval mode also when the rest
+    trains.
 
     Args:
         network: θ, written to.
@@ -133,8 +136,8 @@ def descend(
         run: hears of progress in steps and may cancel; keeps the checkpoint under the name of the phase.
         phase: unique within a job.
         anchor: the EWC term.
-        only: masks (bool, shaped like the tensor) by name of parameter *or buffer*. What is not named, and every entry that is
-            false, is bit-identical afterwards, whatever weight decay, momentum and BatchNorm would do to it.
+        only: masks (bool, shaped like the tensor) by name of parameter *or buffer*. What is not named, and every entry
+            that is false, is bit-identical afterwards, whatever weight decay, momentum and BatchNorm would do to it.
         train_mode: whether dropout and BatchNorm train.
 
     Raises:
@@ -154,7 +157,7 @@ def descend(
     _warn_of_instability(moving, plan, anchor, run, phase)
     held = _held_buffers(network, only)
     _set_modes(network, only, train_mode=train_mode)
-    facts = {"seed": str(seed), "total": total}
+    facts: dict[str, Fact] = {"seed": str(seed), "total": total}
     done = _restore(run.saved(phase), network, moving, facts)
     started = kept_at = monotonic()
     with drawn_from(seed):
@@ -187,7 +190,7 @@ def descend(
 
 
 def _steps_per_epoch(sets: tuple[Examples, ...], batch_size: int, *, train_mode: bool) -> int:
-    """Batches in an epoch. A last batch of one is left out in train mode: BatchNorm cannot normalise a single sample."""
+    """Batches in an epoch. In train mode a last batch of one is left out: BatchNorm cannot normalise one sample."""
     n = len(sets[0])
     if any(len(s) != n for s in sets):
         raise Misfit(
@@ -216,8 +219,8 @@ def _steps(
 def _moving(network: nn.Module, only: Mapping[str, Tensor] | None, anchor: Anchor | None) -> dict[str, _Moving]:
     """The parameters with an entry that may move, by name."""
     state = network.state_dict()
-    for name, mask in (only or {}).items():
-        if name not in state or mask.shape != state[name].shape or mask.dtype != torch.bool:
+    for name, given in (only or {}).items():
+        if name not in state or given.shape != state[name].shape or given.dtype != torch.bool:
             raise Misfit(f"the mask of {name!r} does not fit: the network has no such tensor, or of another shape")
     moving = {}
     for name, theta in network.named_parameters():
@@ -278,13 +281,14 @@ def _warn_of_instability(
         )
 
 
-def _checkpoint(network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, int | str]) -> Checkpoint:
+def _checkpoint(network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, Fact]) -> Checkpoint:
     weights = {f"weights.{name}": tensor.detach() for name, tensor in network.state_dict().items()}
-    return {**weights, **{f"velocity.{name}": m.velocity for name, m in moving.items()}}, facts
+    velocities = {f"velocity.{name}": m.velocity for name, m in moving.items()}
+    return {**weights, **velocities}, facts
 
 
 def _restore(
-    checkpoint: Checkpoint | None, network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, int | str]
+    checkpoint: Checkpoint | None, network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, Fact]
 ) -> int:
     """Go back to a checkpoint of the same descent; steps done by then, 0 if there is none."""
     if checkpoint is None or not facts.items() <= checkpoint[1].items():

@@ -74,15 +74,19 @@ class TensorExamples(Examples):
     changes: Sequence[Change] = ()
 
     def batches(self, size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """All examples once, `size` at a time."""
         n = len(self)
         order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
-        for rows in order.split(size):
-            yield Batch(prepare(self.raw[rows], self.changes, self.normalisation), self.labels[rows], self.positions[rows])
+        for rows in torch.split(order, size):
+            inputs = prepare(self.raw[rows], self.changes, self.normalisation)
+            yield Batch(inputs, self.labels[rows], self.positions[rows])
 
     def through(self, change: Change) -> Self:
+        """The change comes after those already there, when a batch is asked for."""
         return replace(self, changes=(*self.changes, change))
 
     def at(self, indices: Tensor) -> Self:
+        """A copy of the rows at these indices."""
         return replace(self, raw=self.raw[indices], labels=self.labels[indices], positions=self.positions[indices])
 
 

@@ -16,6 +16,6 @@ def drawn_from(seed: int) -> Iterator[None]:
 
 
 def derived(seed: int, *numbers: int | str) -> int:
-    """A seed of its own for each purpose, epoch or step: 63 bits of SHA-256, so that near seeds have nothing in common."""
+    """A seed of its own for each purpose, epoch or step: 63 bits of SHA-256, so near seeds have nothing in common."""
     digest = sha256("/".join(map(str, (seed, *numbers))).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,7 +1,7 @@
 """Training by a recipe: how registered models come to be, and gold models again."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from worker.numerics.descent import Plan, descend
 from worker.numerics.examples import Batch, Examples
@@ -34,4 +34,4 @@ def train(
 
 def cross_entropy(network: nn.Module, batch: Batch) -> Tensor:
     """Mean over the batch of −log p_y: the objective of plain training."""
-    return F.cross_entropy(network(batch.inputs), batch.labels)
+    return functional.cross_entropy(network(batch.inputs), batch.labels)

@@ -35,7 +35,8 @@ class Fisher:
         ):
             if mine != asked:
                 raise StaleFisher(
-                    f"the stored Fisher belongs to other {what} ({mine[:12] or 'unbound'}, not {asked[:12]}): compute it again"
+                    f"the stored Fisher belongs to other {what} ({mine[:12] or 'unbound'},"
+                    f" not {asked[:12]}): compute it again"
                 )
 
     def diagonal(self) -> dict[str, Tensor]:

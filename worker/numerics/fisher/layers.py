@@ -1,18 +1,18 @@
 """Summed squares of per-sample weight gradients, one formula for each kind of layer.
 
-Each takes what went into the layer, a, and the gradient of the loss at what came out, g. Per-sample gradients are formed
-only where no shorter expression exists, and then chunk by chunk: never all of (B × P).
+Each takes what went into the layer, a, and the gradient of the loss at what came out, g. Per-sample gradients are
+formed only where no shorter expression exists, and then chunk by chunk: never all of (B × P).
 """
 
 from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import unfold
 
 CHUNK_FLOATS = 2**22
-"""At most so many numbers of per-sample products at a time (16 MiB in float32: beyond the cache it gets slower, not faster)."""
+"""At most so many numbers of per-sample products at a time: 16 MiB in float32. More is not faster."""
 
 Squares = dict[str, Tensor]
 """Σₙ (∂ℓₙ/∂θ)² by parameter name."""
@@ -26,7 +26,7 @@ class Uncovered(Exception):  # noqa: N818 - not an error: another way of computi
 
 
 def linear(layer: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, g: Tensor) -> Squares:
-    """y = W a + b.
+    """Fully connected: y = W a + b.
 
         Σₙ (gₙ aₙᵀ)² = (G∘G)ᵀ(A∘A)          no positions: one matmul, no per-sample gradient
         Σₙ (Σ_t g_nt a_ntᵀ)²                 T positions
@@ -50,7 +50,7 @@ def linear(layer: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, g: Tensor
 
 
 def convolution(layer: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, g: Tensor) -> Squares:
-    """y = W ∗ a + b, groups and strides included: a matmul over L positions of unfolded patches.
+    """Convolution with groups, strides and dilation: a matmul over the L positions of unfolded patches.
 
         Σₙ (Σ_l g_nl patch_nlᵀ)²
 
@@ -64,25 +64,19 @@ def convolution(layer: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, g: T
     if a.dim() != 4 or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         raise Uncovered("padding by name or mode, or no batch dimension")
     groups, shape = conv.groups, tensors["weight"].shape
-    b, positions = len(a), g[0, 0].numel()
-    samples = max(1, CHUNK_FLOATS // max(conv.weight[0].numel() * groups * positions, 1))
     g = g.flatten(2)
+    samples = max(1, CHUNK_FLOATS // (shape[1:].numel() * groups * g.shape[2]))
     weight = torch.zeros(groups, shape[0] // groups, shape[1:].numel(), dtype=g.dtype, device=g.device)
-    for some_a, some_g in zip(a.split(samples), g.split(samples), strict=True):
-        patches = F.unfold(some_a, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
-        patches = patches.unflatten(1, (groups, -1))
-        for k, (ours, theirs) in enumerate(
-            zip(some_g.unflatten(1, (groups, -1)).unbind(1), patches.unbind(1), strict=True)
-        ):
+    for some_a, some_g in zip(torch.split(a, samples), torch.split(g, samples), strict=True):
+        patches = unfold(some_a, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
+        for k, (theirs, ours) in enumerate(zip(patches.chunk(groups, 1), some_g.chunk(groups, 1), strict=True)):
             weight[k] += products(ours, theirs)
     squares = {"weight": weight.view(shape)}
-    if "bias" in tensors:
-        squares["bias"] = g.view(b, shape[0], -1).sum(2).square().sum(0)
-    return squares
+    return squares | {"bias": g.sum(2).square().sum(0)} if "bias" in tensors else squares
 
 
 def normalisation(layer: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, g: Tensor) -> Squares:
-    """y = γ â + β with â = (a − μ)/√(σ² + ε), the stored statistics (eval mode).
+    """BatchNorm in eval mode: y = γ â + β with â = (a − μ)/√(σ² + ε), the stored statistics.
 
         Σₙ (Σ_l g_nl â_nl)²   and   Σₙ (Σ_l g_nl)²
 
@@ -113,7 +107,7 @@ def products(g: Tensor, a: Tensor) -> Tensor:
     """
     samples = max(1, CHUNK_FLOATS // max(g.shape[1] * a.shape[1], 1))
     total = torch.zeros(g.shape[1], a.shape[1], dtype=g.dtype, device=g.device)
-    for some_g, some_a in zip(g.split(samples), a.split(samples), strict=True):
+    for some_g, some_a in zip(torch.split(g, samples), torch.split(a, samples), strict=True):
         total += torch.bmm(some_g, some_a.mT).square_().sum(0)
     return total
 

@@ -1,7 +1,7 @@
 """Σₙ (∂ℓₙ/∂θ)² over one batch, in three exact ways: by layer (fast), by vmap(grad), one by one.
 
-All three take the network, its parameters and buffers by name (so that the same network can answer in another precision),
-and a batch. `chosen` finds the fastest that is right for a network by trying each on two samples.
+All three take the network, its parameters and buffers by name (so that the same network can answer in another
+precision), and a batch. `chosen` finds the fastest that is right for a network by trying each on two samples.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,8 @@ def residual(logits: Tensor, labels: Tensor) -> Tensor:
 
         r_j = p_j  for j ≠ y        r_y = −Σ_{j≠y} p_j
 
-    p_y − 1 in float32 loses every digit on samples that the network fits well; the sum of the others, in float64, loses none.
+    p_y − 1 in float32 loses every digit on samples that the network fits well; the sum of the others, in float64,
+    loses none.
 
     Args:
         logits: `(B, C)`.
@@ -111,7 +112,7 @@ def by_vmap(network: nn.Module, tensors: Tensors, inputs: Tensor, labels: Tensor
     gradients = vmap(grad(surrogate), in_dims=(None, 0, 0))
     squares = {name: torch.zeros_like(p) for name, p in parameters.items()}
     samples = max(1, VMAP_FLOATS // max(sum(p.numel() for p in parameters.values()), 1))
-    for x, y in zip(inputs.split(samples), labels.split(samples), strict=True):
+    for x, y in zip(torch.split(inputs, samples), torch.split(labels, samples), strict=True):
         for name, g in gradients(parameters, x, y).items():
             squares[name] += g.square_().sum(0)
     return squares
@@ -122,7 +123,7 @@ def one_by_one(network: nn.Module, tensors: Tensors, inputs: Tensor, labels: Ten
     parameters = {name: tensors[name].detach().requires_grad_() for name, _ in network.named_parameters()}
     everything = {**tensors, **parameters}
     squares = {name: torch.zeros_like(tensors[name]) for name in parameters}
-    for x, y in zip(inputs.split(1), labels.split(1), strict=True):
+    for x, y in zip(torch.split(inputs, 1), torch.split(labels, 1), strict=True):
         logits: Tensor = functional_call(network, everything, (x,))
         gradients = torch.autograd.grad(
             logits, list(parameters.values()), residual(logits, y), allow_unused=True, materialize_grads=True
