@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, create_engine, text
 
 from app.core import schema
 from app.core.db import engine_for, transaction
@@ -34,8 +34,8 @@ class Home:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a private PostgreSQL server, ready for the name of a database."""
+def postgresql() -> Iterator[URL]:
+    """A private PostgreSQL server; the URL of its database for administration."""
     with services.postgresql() as url:
         yield url
 
@@ -48,10 +48,10 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgresql_template(postgresql: URL, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of a migrated database to copy; migrating anew for every test would take most of the time."""
     _execute(postgresql, "CREATE DATABASE migrated")
-    _migrate(tmp_path_factory.mktemp("template"), postgresql + "migrated")
+    _migrate(tmp_path_factory.mktemp("template"), _url(postgresql, "migrated"))
     return "migrated"
 
 
@@ -75,14 +75,14 @@ def home(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def postgresql_home(
-    tmp_path: Path, postgresql: str, postgresql_template: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgresql: URL, postgresql_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Home]:
     """A migrated PostgreSQL database, and a home of its own."""
     folder = tmp_path / "home"
     folder.mkdir()
     name = f"test_{next(_numbers)}"
     _execute(postgresql, f"CREATE DATABASE {name} TEMPLATE {postgresql_template}")
-    yield _settle(monkeypatch, folder, postgresql + name, "postgresql")
+    yield _settle(monkeypatch, folder, _url(postgresql, name), "postgresql")
     _leave()
     _execute(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -142,8 +142,12 @@ def _migrate(folder: Path, url: str) -> None:
         _leave()
 
 
-def _execute(server: str, statement: str) -> None:
-    engine = create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
+def _url(server: URL, database: str) -> str:
+    return server.set(database=database).render_as_string(hide_password=False)
+
+
+def _execute(server: URL, statement: str) -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()

