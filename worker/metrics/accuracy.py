@@ -48,7 +48,8 @@ def _on(bench: Bench, name: str, params: AccuracyParams) -> Finding:
 
 
 def _share(bench: Bench, model: Model, name: str) -> float:
-    return evaluation.accuracy(model, bench.sets[name], run=bench.run)
+    examples = bench.sets[name]
+    return evaluation.accuracy(evaluation.logits(model, examples, run=bench.run), examples.labels)
 
 
 def _caveats(bench: Bench, name: str) -> tuple[str, ...]:

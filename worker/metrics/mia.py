@@ -102,11 +102,11 @@ def attack_auc(forgotten: Scores, held_out: Scores) -> float:
 
 
 def _losses(bench: Bench, model: Model, draw: Draw, held_out: str) -> tuple[Scores, Scores]:
+    sides = bench.sets["forget"].at(draw.members), bench.sets[held_out].at(draw.others)
     forgotten, others = (
-        evaluation.per_sample_loss(model, bench.sets[name].at(indices), run=bench.run).double().clamp(max=LARGEST_LOSS)
-        for name, indices in (("forget", draw.members), (held_out, draw.others))
+        evaluation.per_sample_loss(evaluation.logits(model, side, run=bench.run), side.labels) for side in sides
     )
-    return forgotten.numpy(), others.numpy()
+    return forgotten.clamp(max=LARGEST_LOSS).numpy(), others.clamp(max=LARGEST_LOSS).numpy()
 
 
 def _caveats(n: int, forgotten: int, held_out: str) -> tuple[str, ...]:

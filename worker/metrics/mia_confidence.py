@@ -93,8 +93,8 @@ def _predicted_member(bench: Bench, model: Model, draw: Draw) -> float:
 
 
 def _losses(bench: Bench, model: Model, examples: Examples) -> Scores:
-    losses: Scores = evaluation.per_sample_loss(model, examples, run=bench.run).double().numpy()
-    return losses
+    answers = evaluation.logits(model, examples, run=bench.run)
+    return evaluation.per_sample_loss(answers, examples.labels).numpy()
 
 
 def _caveats(bench: Bench, draw: Draw) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""How weights are made to forget: one method a file."""

@@ -1,0 +1,96 @@
+"""The tables that marry what may be asked (parameter types) to what is done about it (functions)."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from app.architectures.mlp import MlpParams
+from app.architectures.resnet18 import Resnet18Params
+from app.architectures.small_cnn import SmallCnnParams
+from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
+from app.methods.deepclean import DeepCleanParams
+from app.methods.retrain import RetrainParams
+from app.methods.rld import RldParams
+from app.methods.rnd import RndParams
+from app.methods.truncation import TruncationParams
+from app.metrics.accuracy import AccuracyParams
+from app.metrics.mia import MiaParams
+from app.metrics.mia_confidence import MiaConfidenceParams
+from app.transforms.color import ColorParams
+from app.transforms.line import LineParams
+from app.transforms.mask import MaskParams
+from app.transforms.patch import PatchParams
+from app.transforms.tile import TileParams
+from worker.architectures import mlp, resnet18, small_cnn
+from worker.methods.deepclean import deepclean
+from worker.methods.retrain import retrain
+from worker.methods.rld import rld
+from worker.methods.rnd import rnd
+from worker.methods.truncation import truncation
+from worker.metrics.accuracy import accuracy
+from worker.metrics.mia import mia
+from worker.metrics.mia_confidence import mia_confidence
+from worker.numerics.examples import Change
+from worker.numerics.outcome import Bench, Finding, Outcome
+from worker.numerics.problem import Problem
+from worker.numerics.weights import Build
+from worker.transforms import color, line, mask, patch, tile
+
+
+class Pair(NamedTuple):
+    """A transform T, and the best guess at its removal."""
+
+    apply: Callable[[Any, Any], Any]
+    remove: Callable[[Any, Any], Any]
+
+
+# The values take the parameters of their key; the type system cannot say so of a dictionary.
+METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
+    DeepCleanParams: deepclean,
+    RetrainParams: retrain,
+    RldParams: rld,
+    RndParams: rnd,
+    TruncationParams: truncation,
+}
+METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {
+    AccuracyParams: accuracy,
+    MiaParams: mia,
+    MiaConfidenceParams: mia_confidence,
+}
+ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
+    MlpParams: mlp.build,
+    Resnet18Params: resnet18.build,
+    SmallCnnParams: small_cnn.build,
+}
+TRANSFORMS: Mapping[type[TransformParams], Pair] = {
+    ColorParams: Pair(color.apply, color.remove),
+    LineParams: Pair(line.apply, line.remove),
+    MaskParams: Pair(mask.apply, mask.remove),
+    PatchParams: Pair(patch.apply, patch.remove),
+    TileParams: Pair(tile.apply, tile.remove),
+}
+
+
+def unlearn(problem: Problem, params: MethodParams) -> Outcome:
+    """Carry out the method of these parameters."""
+    return METHODS[type(params)](problem, params)
+
+
+def measure(bench: Bench, params: MetricParams) -> list[Finding]:
+    """Measure by the metric of these parameters; empty where its sets do not exist."""
+    return METRICS[type(params)](bench, params)
+
+
+def builder(params: ArchitectureParams) -> Build:
+    """Seed to a fresh network of this family."""
+    return partial(ARCHITECTURES[type(params)], params)
+
+
+def transform(params: TransformParams) -> Change:
+    """T, which adds the information to raw inputs."""
+    return partial(TRANSFORMS[type(params)].apply, params)
+
+
+def removal(params: TransformParams) -> Change:
+    """The best guess at raw inputs without the information."""
+    return partial(TRANSFORMS[type(params)].remove, params)
