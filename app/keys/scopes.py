@@ -1,0 +1,27 @@
+"""What a key may be allowed: `resource:verb`."""
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """One permission; `*` is all of them."""
+
+    ALL = "*"
+    API_KEYS_READ = "api-keys:read"
+    API_KEYS_WRITE = "api-keys:write"
+    AUDIT_LOG_READ = "audit-log:read"
+    AUDIT_REPORTS_READ = "audit-reports:read"
+    CATALOGUE_READ = "catalogue:read"
+    DATASETS_READ = "datasets:read"
+    DATASETS_WRITE = "datasets:write"
+    FORGET_REQUESTS_READ = "forget-requests:read"
+    FORGET_REQUESTS_WRITE = "forget-requests:write"
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
+
+
+def covers(held: frozenset[Scope], wanted: Scope) -> bool:
+    """Whether these scopes allow it."""
+    return wanted in held or Scope.ALL in held

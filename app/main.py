@@ -1,0 +1,37 @@
+"""The API: every router under one roof."""
+
+from typing import Any
+
+from fastapi import Depends, FastAPI
+
+from app.keys.routes import router as keys
+from app.web import openapi, problems
+from app.web.dependencies import known_query
+from app.web.health import router as health
+from app.web.limits import BodyLimit
+
+ROUTERS = (health, keys)
+
+
+class Api(FastAPI):
+    """FastAPI, with our OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, problems included."""
+        return openapi.document(self)
+
+
+def create_app() -> FastAPI:
+    """The application; settings are read when a request needs them."""
+    app = Api(
+        title="unlearnd",
+        version="0.1.0",
+        description="Makes deployed classifiers forget, and shows what it did.",
+        dependencies=[Depends(known_query)],
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,1 @@
+"""What every route stands on: transactions, problems, pages, ETags, limits, health."""
