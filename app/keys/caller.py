@@ -27,7 +27,7 @@ class Caller:
 
 
 def requires(scope: str) -> Any:
-    """Let only callers with this scope in: `caller: Annotated[Caller, requires("jobs:read")]`."""
+    """Let only callers with this scope in; stands in the annotation of the route's `caller`."""
     return Depends(_gate(Scope(scope)))
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Header, Query, Request
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import ParamTypes
 from sqlalchemy.orm import Session
 
 from app.core import db
@@ -34,7 +35,8 @@ def _paging(
 async def known_query(request: Request) -> None:
     """An unknown query parameter is an error, on every route: a misspelt filter must not be no filter."""
     route = request.scope["route"]
-    known = {field.alias for field in get_flat_dependant(route.dependant).query_params}
+    fields = get_flat_params(route.dependant)
+    known = {field.alias for field in fields if getattr(field.field_info, "in_", None) is ParamTypes.query}
     unknown = set(request.query_params) - known
     if unknown:
         allowed = ", ".join(sorted(known)) or "none"

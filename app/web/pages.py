@@ -60,7 +60,7 @@ def row_of(text: str) -> str:
 
 def fetch(
     session: Session,
-    statement: Select[tuple[Row]],
+    statement: Select[Row],
     key: InstrumentedAttribute[str],
     paging: Paging,
     out: Callable[[Row], Out],
