@@ -1,0 +1,73 @@
+"""Problems that are made up and tiny, with everything that any method needs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from worker.numerics.examples import TensorExamples
+from worker.numerics.fisher import fisher_diagonal
+from worker.numerics.problem import Pattern, Problem
+from worker.numerics.randomness import drawn_from
+from worker.numerics.recipe import Recipe
+from worker.numerics.training import train
+from worker.numerics.weights import network_with, weights_of
+
+CLASSES, FEATURES = 3, 6
+RECIPE = Recipe(learning_rate=0.1, epochs=8, batch_size=16, weight_decay=1e-3)
+MakeProblem = Callable[[Pattern], Problem]
+
+
+def build(seed: int) -> nn.Module:
+    """Six numbers to three classes: 123 weights and biases."""
+    with drawn_from(seed):
+        return nn.Sequential(nn.Linear(FEATURES, 12), nn.Tanh(), nn.Linear(12, CLASSES))
+
+
+def cloud(seed: int, n: int, first: int = 0) -> TensorExamples:
+    """n points around the centre of their class."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % CLASSES
+    centres = 2 * torch.eye(CLASSES, FEATURES)
+    noise = torch.randn(n, FEATURES, generator=generator)
+    return TensorExamples(centres[labels] + noise, labels, torch.arange(first, first + n))
+
+
+def with_mark(inputs: Tensor) -> Tensor:
+    """The information of patterns B and C: the last feature shouts."""
+    return torch.cat([inputs[:, :-1], torch.full((len(inputs), 1), 5.0)], dim=1)
+
+
+def without_mark(inputs: Tensor) -> Tensor:
+    return torch.cat([inputs[:, :-1], torch.zeros(len(inputs), 1)], dim=1)
+
+
+def made(pattern: Pattern) -> Problem:
+    training = cloud(1, 120)
+    asked = training.labels == 0
+    if pattern != "A":
+        training = replace(training, raw=torch.where(asked[:, None], with_mark(training.raw), training.raw))
+    forget, retain = training.where(asked), training.where(~asked)
+    old = train(build, RECIPE, training, seed=5)
+    return Problem(
+        build=build,
+        old=old,
+        classes=CLASSES,
+        pattern=pattern,
+        seed=7,
+        forget=forget,
+        forget_clean=None if pattern == "A" else forget.through(without_mark),
+        retain=retain,
+        fisher=fisher_diagonal(network_with(build, old), training),
+        initial=weights_of(build(5)),
+        recipe=RECIPE,
+        forgotten_class=0 if pattern == "A" else None,
+    )
+
+
+@pytest.fixture(scope="session")
+def problems() -> dict[Pattern, Problem]:
+    """One problem for each pattern. Frozen; a test that must not share `run` replaces it."""
+    return {"A": made("A"), "B": made("B"), "C": made("C")}
