@@ -1,15 +1,15 @@
 """The tree of expected failures. Each has an HTTP status, a stable code and a sentence that says what to do next.
 
-    Problem
-    ├── BadRequest 400      malformed: not JSON, not a cursor
-    ├── Unauthorized 401    no key, or a wrong one
-    ├── Forbidden 403       the key lacks a scope
-    ├── NotFound 404        not there, or not yours: the same answer
-    ├── Conflict 409        the state of things forbids it; may be right later
-    ├── PreconditionFailed 412 / PreconditionRequired 428    If-Match
-    ├── TooLarge 413        a body over the limit
-    ├── Invalid 422         understood and wrong; `errors` points to the fields
-    └── Unavailable 503     try again
+Problem
+├── BadRequest 400      malformed: not JSON, not a cursor
+├── Unauthorized 401    no key, or a wrong one
+├── Forbidden 403       the key lacks a scope
+├── NotFound 404        not there, or not yours: the same answer
+├── Conflict 409        the state of things forbids it; may be right later
+├── PreconditionFailed 412 / PreconditionRequired 428    If-Match
+├── TooLarge 413        a body over the limit
+├── Invalid 422         understood and wrong; `errors` points to the fields
+└── Unavailable 503     try again
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class FieldError:
     message: str
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+class Problem(Exception):
     """An expected failure, answered as `application/problem+json`."""
 
     status: ClassVar[int] = 500

@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
+class Cancelled(Exception):
     """The job was asked to stop; nothing of it is published."""
 
 
@@ -54,3 +54,27 @@ class Quiet:
     def saved(self, name: str) -> Checkpoint | None:  # noqa: ARG002 - the protocol's shape
         """Nothing is kept."""
         return None
+
+
+class Part:
+    """A part of a run under its own name: phases and checkpoints of the same method run twice do not meet."""
+
+    def __init__(self, whole: Run, name: str) -> None:
+        self.whole = whole
+        self.name = name
+
+    def progress(self, phase: str, completed: int, total: int, unit: str) -> None:
+        """Pass it on, with the part's name before the phase's."""
+        self.whole.progress(f"{self.name}.{phase}", completed, total, unit)
+
+    def note(self, name: str, value: Fact) -> None:
+        """Pass it on, likewise."""
+        self.whole.note(f"{self.name}.{name}", value)
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Keep it under the longer name."""
+        self.whole.save(f"{self.name}.{name}", checkpoint)
+
+    def saved(self, name: str) -> Checkpoint | None:
+        """Find it under the longer name."""
+        return self.whole.saved(f"{self.name}.{name}")

@@ -1,0 +1,1 @@
+"""Audit reports: assembled from measured facts, judged, signed, read."""

@@ -1,0 +1,118 @@
+"""Assemble, judge and sign what happened; find it again."""
+
+from pydantic import TypeAdapter
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.audit_log.service import record
+from app.catalogue.unions import AnyMethod
+from app.core.errors import NotFound
+from app.core.ids import new_id
+from app.core.params import Kind, MethodParams
+from app.core.settings import get_settings
+from app.core.signing import sign
+from app.domain.report import Asked, Measured, ReportBody, Subject
+from app.domain.verdict import LIMITS, judge, summary, verdict
+from app.tables import AuditReport, Dataset, ForgetRequest, Model, ModelVersion
+from app.tables.base import utcnow
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://unlearnd.dev/audit-report/v1"
+_METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
+
+
+def assemble(session: Session, request: ForgetRequest, measured: Measured, *, result: ModelVersion) -> AuditReport:
+    """Judge the findings, write the report, sign it; one row, in the caller's transaction."""
+    report_id = new_id("ar")
+    body = _body(session, report_id, request, measured, result)
+    document = body.model_dump(mode="json")
+    row = AuditReport(
+        id=report_id,
+        tenant_id=request.tenant_id,
+        forget_request_id=request.id,
+        job_id=request.job_id,
+        verdict=body.verdict,
+        body=document,
+        envelope=sign(_statement(body, document), get_settings().signing_key.get_secret_value()),
+    )
+    session.add(row)
+    record(
+        session,
+        tenant_id=request.tenant_id,
+        actor="worker",
+        action="audit_report.signed",
+        resource=report_id,
+        data={"forget_request": request.id, "verdict": body.verdict},
+    )
+    return row
+
+
+def get(session: Session, report_id: str, *, tenant_id: str) -> AuditReport:
+    """One report of this tenant.
+
+    Raises:
+        NotFound: there is none, or it is another tenant's.
+    """
+    row = session.scalar(select(AuditReport).where(AuditReport.id == report_id, AuditReport.tenant_id == tenant_id))
+    if row is None:
+        raise NotFound("there is no such audit report", code="audit_report_not_found")
+    return row
+
+
+def _body(
+    session: Session, report_id: str, request: ForgetRequest, measured: Measured, result: ModelVersion
+) -> ReportBody:
+    method = _METHOD.validate_python(request.method)
+    kind = Kind(request.kind)
+    findings = judge(kind, measured.findings)
+    outcome = verdict(kind, findings, changes_weights=method.changes_weights)
+    model = session.get_one(Model, request.model_id)
+    base = session.get_one(ModelVersion, request.base_version_id)
+    dataset = session.get_one(Dataset, request.dataset_id)
+    return ReportBody(
+        report=report_id,
+        made_at=utcnow(),
+        verdict=outcome,
+        summary=summary(kind, findings, outcome),
+        asked=Asked(
+            forget_request=request.id,
+            external_id=request.external_id,
+            kind=request.kind,
+            target=request.target,
+            samples=request.sample_count,
+            method=request.method,
+            method_chosen_by=request.method_chosen_by,
+            method_reason=request.method_reason,
+            paper=method.paper,
+            guarantee=method.guarantee,
+            audit=request.audit,
+            seed=request.seed,
+            received_at=request.received_at,
+            due_at=request.due_at,
+        ),
+        subject=Subject(
+            model=model.name,
+            base_version=base.id,
+            base_weights_sha256=base.weights_sha256,
+            new_version=result.id,
+            new_weights_sha256=result.weights_sha256,
+            dataset=dataset.name,
+            dataset_sha256=dataset.sha256 or "",
+        ),
+        sizes=measured.sizes,
+        method_facts=measured.method_facts,
+        findings=findings,
+        cost=measured.cost,
+        environment=measured.environment,
+        limits=list(LIMITS),
+    )
+
+
+def _statement(body: ReportBody, document: dict[str, object]) -> dict[str, object]:
+    """An in-toto Statement about the new weights; the report is its predicate."""
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": body.subject.new_version, "digest": {"sha256": body.subject.new_weights_sha256}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": document,
+    }

@@ -1,0 +1,249 @@
+"""From rows to what the numerics take: networks, examples by their part in a request, the stored Fisher."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import torch
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+from torch import Tensor
+
+from app.catalogue.unions import AnyArchitecture, AnyMethod, AnyMetric, AnyTransform
+from app.core.params import FEATURE_KINDS, ArchitectureParams, Kind, MethodParams, MetricParams, TransformParams
+from app.core.settings import get_settings
+from app.forget_requests import service as forget_requests
+from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
+from app.transforms.mask import MaskParams
+from worker import artifacts, registry
+from worker.datasets import Manifest, examples_at
+from worker.numerics.errors import EmptyExamples
+from worker.numerics.examples import Change, Examples, Normalisation
+from worker.numerics.fisher import Fisher, fisher_diagonal
+from worker.numerics.outcome import Model as Answering
+from worker.numerics.problem import Pattern, Problem
+from worker.numerics.recipe import Recipe
+from worker.numerics.run import Part, Run
+from worker.numerics.weights import Build, Weights, network_with
+
+_ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
+_METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
+_METRICS: TypeAdapter[list[MetricParams]] = TypeAdapter(list[AnyMetric])
+_TRANSFORM: TypeAdapter[TransformParams] = TypeAdapter(AnyTransform)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A registered data set, seen through one model's preprocessing."""
+
+    dataset: Dataset
+    model: Model
+
+    @cached_property
+    def index(self) -> dict[str, Tensor]:
+        """`positions`, `labels` `(N,)` int64 and `train`, `test` `(N,)` bool, ordered by position."""
+        table = pq.read_table(Path(self.dataset.index_path or ""), columns=["position", "label", "split"])
+        table = table.sort_by("position")
+        splits = table["split"].to_pylist()
+        return {
+            "positions": torch.from_numpy(table["position"].to_numpy().copy()),
+            "labels": torch.from_numpy(table["label"].to_numpy().copy()),
+            "train": torch.tensor([s == "train" for s in splits]),
+            "test": torch.tensor([s == "test" for s in splits]),
+        }
+
+    @property
+    def manifest(self) -> Manifest:
+        """Where the inputs are."""
+        return Manifest(Path(self.dataset.path), self.dataset.columns)
+
+    @property
+    def digest(self) -> str:
+        """What a Fisher diagonal over this data is bound to: the manifest's content and the preprocessing."""
+        return artifacts.digest_of({"dataset": self.dataset.sha256, "preprocessing": self.model.preprocessing})
+
+    def select(self, chosen: Tensor) -> Examples | None:
+        """The examples of a mask `(N,)`; None if there are none."""
+        if not chosen.any():
+            return None
+        preprocessing = self.model.preprocessing
+        return examples_at(
+            self.manifest,
+            self.index["positions"][chosen],
+            self.index["labels"][chosen],
+            input_shape=tuple(self.dataset.input_shape or ()),
+            normalisation=Normalisation(tuple(preprocessing["mean"]), tuple(preprocessing["std"])),
+            budget_bytes=get_settings().memory_budget_bytes,
+        )
+
+    def among(self, positions: list[int]) -> Tensor:
+        """The mask `(N,)` of these positions; positions count from 0 without gaps."""
+        mask = torch.zeros(len(self.index["positions"]), dtype=torch.bool)
+        mask[torch.tensor(positions, dtype=torch.int64)] = True
+        return mask
+
+
+def build_of(model: Model) -> Build:
+    """Seed to a fresh network of the model's architecture."""
+    return registry.builder(_ARCHITECTURE.validate_python(model.architecture))
+
+
+def weights_of(version: ModelVersion, build: Build) -> Weights:
+    """The version's weights, checked."""
+    return artifacts.read_weights(Path(version.weights_path), sha256=version.weights_sha256, skeleton=build(0))
+
+
+@dataclass(frozen=True)
+class Case:
+    """The rows of one forget request and what it names, read in one go."""
+
+    request: ForgetRequest
+    model: Model
+    base: ModelVersion
+    golds: tuple[ModelVersion, ...]
+    data: Data
+    forget: list[int]  # positions of D_f
+    gone: list[int]  # positions that earlier requests have forgotten: never D_r again
+    gone_classes: list[int]  # classes that earlier requests have forgotten
+
+    @property
+    def kind(self) -> Kind:
+        """What the request names."""
+        return Kind(self.request.kind)
+
+    @property
+    def method(self) -> MethodParams:
+        """How it is carried out."""
+        return _METHOD.validate_python(self.request.method)
+
+    @property
+    def metrics(self) -> list[MetricParams]:
+        """What the audit measures."""
+        return _METRICS.validate_python(self.request.audit["metrics"])
+
+    @property
+    def pattern(self) -> Pattern:
+        """Hayase et al.'s name for the kind."""
+        return {Kind.BACKDOOR: "B", Kind.LEAKAGE: "C"}.get(self.kind, "A")  # type: ignore[return-value]
+
+    @property
+    def label(self) -> int | None:
+        """The forgotten class of a class request."""
+        return self.request.target["label"] if self.kind is Kind.CLASS else None
+
+    @property
+    def trigger(self) -> Change | None:
+        """T, where the request names it."""
+        transform = self.request.target.get("transform")
+        return registry.transform(_TRANSFORM.validate_python(transform)) if transform else None
+
+    @property
+    def cleaning(self) -> Change | None:
+        """What takes the information out of D_f: the mask of a leakage, the removal of a backdoor's T."""
+        if mask := self.request.target.get("mask"):
+            return registry.transform(MaskParams.model_validate(mask))
+        transform = self.request.target.get("transform")
+        return registry.removal(_TRANSFORM.validate_python(transform)) if transform else None
+
+
+def case_of(session: Session, job: Job) -> Case:
+    """Everything the job's forget request refers to."""
+    request = session.get_one(ForgetRequest, job.subject_id)
+    model = session.get_one(Model, request.model_id)
+    dataset = session.get_one(Dataset, request.dataset_id)
+    return Case(
+        request=request,
+        model=model,
+        base=session.get_one(ModelVersion, request.base_version_id),
+        golds=tuple(session.get_one(ModelVersion, v) for v in request.audit.get("gold_versions", [])),
+        data=Data(dataset, model),
+        forget=forget_requests.positions(session, request),
+        gone=forget_requests.excluded_positions(session, dataset.id),
+        gone_classes=forget_requests.forgotten_classes(session, model.id),
+    )
+
+
+def problem_of(case: Case, run: Run) -> Problem:
+    """The problem that the case's method is given."""
+    data, build = case.data, build_of(case.model)
+    forget, gone = data.among(case.forget), data.among(case.gone)
+    d_f = data.select(forget)
+    if d_f is None:
+        raise EmptyExamples("no sample is left to forget: earlier requests have forgotten all of them")
+    old = weights_of(case.base, build)
+    return Problem(
+        build=build,
+        old=old,
+        classes=int(case.model.architecture["classes"]),
+        pattern=case.pattern,
+        seed=case.request.seed,
+        forget=d_f,
+        forget_clean=_clean(case, d_f),
+        retain=data.select(data.index["train"] & ~forget & ~gone),
+        fisher=_fisher_without(case, build, old, gone, run),
+        initial=_initial(case, build),
+        recipe=_recipe(case.model),
+        forgotten_class=case.label,
+        run=run,
+    )
+
+
+def sets_of(case: Case, problem: Problem) -> dict[str, Examples]:
+    """What the audit measures on, by the names of `worker.numerics.outcome.Bench`; only what exists for the kind."""
+    index, label, trigger = case.data.index, case.label, case.trigger
+    known = ~torch.isin(index["labels"], torch.tensor([*case.gone_classes, *([] if label is None else [label])]))
+    test = case.data.select(index["test"] & known)
+    sets: dict[str, Examples | None] = {
+        "retain": problem.retain,
+        "forget": problem.forget,
+        "forget_clean": problem.forget_clean,
+        "test": test,
+        "test_forget": None if label is None else case.data.select(index["test"] & (index["labels"] == label)),
+    }
+    if trigger is not None and problem.pattern != "A":
+        sets["retain_extra"] = problem.retain.through(trigger) if problem.retain else None
+        sets["test_extra"] = test.through(trigger) if test else None
+    return {name: examples for name, examples in sets.items() if examples is not None}
+
+
+def answering(version: ModelVersion, build: Build) -> Answering:
+    """A version as audits ask it."""
+    return Answering(build, weights_of(version, build), frozenset(version.silenced_classes))
+
+
+def _clean(case: Case, d_f: Examples) -> Examples | None:
+    cleaning = case.cleaning
+    if case.kind not in FEATURE_KINDS or cleaning is None:
+        return None
+    return d_f.through(cleaning)
+
+
+def _initial(case: Case, build: Build) -> Weights | None:
+    base, recipe = case.base, case.model.recipe or {}
+    if base.initial_weights_path:
+        return artifacts.read_weights(
+            Path(base.initial_weights_path), sha256=base.initial_weights_sha256 or "", skeleton=build(0)
+        )
+    seed = recipe.get("initial_seed")
+    return None if seed is None else build(seed).state_dict()
+
+
+def _recipe(model: Model) -> Recipe | None:
+    if model.recipe is None:
+        return None
+    return Recipe(**{k: v for k, v in model.recipe.items() if k not in {"optimizer", "initial_seed"}})
+
+
+def _fisher_without(case: Case, build: Build, old: Weights, gone: Tensor, run: Run) -> Fisher | None:
+    """The stored Fisher, less what other requests have forgotten since it was computed."""
+    base, data = case.base, case.data
+    if base.fisher_path is None:
+        return None
+    stored, excluded = artifacts.read_fisher(Path(base.fisher_path), sha256=base.fisher_sha256 or "")
+    stored.check(weights_sha256=base.weights_sha256, data_sha256=data.digest)
+    newly = data.select(gone & ~data.among(excluded.tolist()))
+    if newly is None:
+        return stored
+    run.note("fisher_downdated_samples", len(newly))
+    return stored.minus(fisher_diagonal(network_with(build, old), newly, run=Part(run, "forgotten_since")))

@@ -1,0 +1,260 @@
+"""The stories of the jobs: load, do, measure, store. What is published goes through one fenced transaction."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version as version_of
+from itertools import chain
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import NamedTuple, Protocol, TypeVar
+
+import torch
+from sqlalchemy.orm import Session
+
+from app.audit_reports import service as audit_reports
+from app.core.db import reading, transaction
+from app.core.ids import new_id
+from app.core.settings import get_settings
+from app.datasets import service as datasets
+from app.domain.findings import Finding as Judged
+from app.domain.findings import Gold
+from app.domain.lifecycle import DatasetStatus, JobKind, JobStatus, RequestStatus, VersionStatus
+from app.domain.report import Cost, Environment, Measured
+from app.forget_requests import service as forget_requests
+from app.jobs import service as jobs
+from app.methods.retrain import RetrainParams
+from app.models import service as models
+from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
+from worker import artifacts, registry
+from worker.datasets import Manifest, validate
+from worker.loading import Case, Data, answering, build_of, case_of, problem_of, sets_of, weights_of
+from worker.numerics.errors import EmptyExamples
+from worker.numerics.fisher import fisher_diagonal
+from worker.numerics.outcome import Bench, Finding, Outcome
+from worker.numerics.outcome import Model as Answering
+from worker.numerics.problem import Problem
+from worker.numerics.run import Fact, Part, Run
+from worker.numerics.weights import network_with
+
+
+class Attempt(Run, Protocol):
+    """One attempt at a job: a run with a folder of its own, and the notes taken so far."""
+
+    folder: Path
+    notes: Mapping[str, Fact]
+
+
+def validate_dataset(job_id: str, fence: int, run: Attempt) -> None:
+    """Read the manifest once, check it, write the index of its ids; the data set becomes ready."""
+    with reading() as session:
+        dataset = session.get_one(Dataset, session.get_one(Job, job_id).subject_id)
+    index = run.folder / "index.parquet"
+    manifest = Manifest(Path(dataset.path), dataset.columns)
+    facts = validate(manifest, classes=dataset.classes, index_path=index, run=run)
+    with _publishing(job_id, fence, run) as session:
+        datasets.settle(
+            session,
+            dataset.id,
+            sha256=facts.sha256,
+            rows=facts.rows,
+            input_shape=facts.input_shape,
+            counts=facts.counts,
+            index_path=_move(index, get_settings().storage / "datasets" / dataset.id / "index.parquet"),
+        )
+
+
+def validate_version(job_id: str, fence: int, run: Attempt) -> None:
+    """Compare the uploaded weights with the architecture; the version becomes ready."""
+    with reading() as session:
+        version = session.get_one(ModelVersion, session.get_one(Job, job_id).subject_id)
+        model = session.get_one(Model, version.model_id)
+    build = build_of(model)
+    weights_of(version, build)
+    if version.initial_weights_path:
+        path = Path(version.initial_weights_path)
+        artifacts.read_weights(path, sha256=version.initial_weights_sha256 or "", skeleton=build(0))
+    with _publishing(job_id, fence, run) as session:
+        models.settle_version(session, version.id)
+
+
+def compute_fisher(job_id: str, fence: int, run: Attempt) -> None:
+    """The Fisher diagonal of a version over its training data, without what has been forgotten."""
+    with reading() as session:
+        version = session.get_one(ModelVersion, session.get_one(Job, job_id).subject_id)
+        model = session.get_one(Model, version.model_id)
+        data = Data(session.get_one(Dataset, model.dataset_id), model)
+        gone = forget_requests.excluded_positions(session, data.dataset.id)
+    examples = data.select(data.index["train"] & ~data.among(gone))
+    if examples is None:
+        raise EmptyExamples("no training sample is left: the data set has none, or all are forgotten")
+    build = build_of(model)
+    fisher = fisher_diagonal(network_with(build, weights_of(version, build)), examples, run=run)
+    bound = replace(fisher, weights_sha256=version.weights_sha256, data_sha256=data.digest)
+    path = run.folder / "fisher.safetensors"
+    sha256 = artifacts.write_fisher(path, bound, excluded=torch.tensor(gone, dtype=torch.int64))
+    with _publishing(job_id, fence, run) as session:
+        stored = _move(path, _folder(version) / "fisher.safetensors")
+        models.store_fisher(session, version.id, path=stored, sha256=sha256, count=fisher.count)
+
+
+def unlearn(job_id: str, fence: int, run: Attempt) -> None:
+    """Carry out a forget request, audit the result, publish both."""
+    with reading() as session:
+        case = case_of(session, session.get_one(Job, job_id))
+    problem = problem_of(case, run)
+    outcome, seconds = _timed(partial(registry.unlearn, problem, case.method))
+    with transaction() as session:
+        jobs.fenced(session, job_id, fence)
+        forget_requests.transition(session, session.get_one(ForgetRequest, case.request.id), RequestStatus.VERIFYING)
+    golds = _golds(case, problem, run)
+    findings, audit_seconds = _timed(partial(_audit, case, problem, outcome, golds.models, run))
+    measured = Measured(
+        findings=[_plain(finding, seed=case.request.seed) for finding in findings],
+        sizes={name: len(examples) for name, examples in sets_of(case, problem).items()},
+        method_facts={**outcome.facts, **run.notes},
+        cost=Cost(unlearning_seconds=seconds, gold_seconds=golds.seconds, audit_seconds=audit_seconds),
+        environment=_environment(),
+    )
+    _publish_version(job_id, fence, run, case, outcome, measured)
+
+
+STORIES: Mapping[JobKind, Callable[[str, int, Attempt], None]] = {
+    JobKind.DATASET_VALIDATION: validate_dataset,
+    JobKind.VERSION_VALIDATION: validate_version,
+    JobKind.FISHER: compute_fisher,
+    JobKind.UNLEARNING: unlearn,
+}
+
+
+def follow(session: Session, job: Job) -> None:
+    """Let what the job is about follow the job's status, in the same transaction."""
+    if job.kind is JobKind.UNLEARNING:
+        forget_requests.follow(session, job)
+    elif job.status in {JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED}:
+        reason, detail = job.status_reason or job.status.value, job.status_detail or "the job did not finish"
+        if job.kind is JobKind.DATASET_VALIDATION:
+            if session.get_one(Dataset, job.subject_id).status is DatasetStatus.VALIDATING:
+                datasets.reject(session, job.subject_id, reason, detail)
+        elif (
+            job.kind is JobKind.VERSION_VALIDATION
+            and session.get_one(ModelVersion, job.subject_id).status is VersionStatus.VALIDATING
+        ):
+            models.reject_version(session, job.subject_id, reason, detail)
+
+
+@contextmanager
+def _publishing(job_id: str, fence: int, run: Attempt) -> Iterator[Session]:
+    """One transaction that only the newest claim may finish; the job succeeds with what is published in it."""
+    run.progress("publish", 1, 1, "steps")  # the last moment for a cancellation
+    with transaction() as session:
+        job = jobs.fenced(session, job_id, fence)
+        yield session
+        jobs.succeed(session, job)
+
+
+def _publish_version(job_id: str, fence: int, run: Attempt, case: Case, outcome: Outcome, measured: Measured) -> None:
+    version_id = new_id("mv")
+    path = run.folder / "weights.safetensors"
+    sha256 = artifacts.write(path, outcome.weights)
+    with _publishing(job_id, fence, run) as session:
+        request = session.get_one(ForgetRequest, case.request.id)
+        base = session.get_one(ModelVersion, case.base.id)
+        target = _folder(base).with_name(version_id) / "weights.safetensors"
+        result = models.publish_version(
+            session,
+            parent=base,
+            version_id=version_id,
+            job_id=job_id,
+            weights_path=_move(path, target),
+            weights_sha256=sha256,
+            weights_bytes=target.stat().st_size,
+            silenced_classes=sorted(outcome.silenced | set(base.silenced_classes)),
+        )
+        report = audit_reports.assemble(session, request, measured, result=result)
+        forget_requests.complete(session, request, version_id=result.id, report_id=report.id)
+
+
+class _Golds(NamedTuple):
+    models: tuple[Answering, ...]
+    seconds: float | None  # of one retraining
+
+
+def _golds(case: Case, problem: Problem, run: Run) -> _Golds:
+    """Registered gold versions, or the recipe on D_r once per seed, or none."""
+    if case.request.audit["gold"] != "retrain":
+        return _Golds(tuple(answering(gold, problem.build) for gold in case.golds), None)
+    made, seconds = [], []
+    for number in range(case.request.audit["gold_seeds"]):
+        again = replace(problem, seed=problem.seed + 1 + number, run=Part(run, f"gold_{number + 1}"))
+        outcome, took = _timed(partial(registry.unlearn, again, RetrainParams()))
+        made.append(Answering(problem.build, outcome.weights))
+        seconds.append(took)
+    return _Golds(tuple(made), mean(seconds))
+
+
+def _audit(case: Case, problem: Problem, outcome: Outcome, golds: tuple[Answering, ...], run: Run) -> list[Finding]:
+    before = frozenset(case.base.silenced_classes)
+    bench = Bench(
+        before=Answering(problem.build, problem.old, before),
+        after=Answering(problem.build, outcome.weights, before | outcome.silenced),
+        golds=golds,
+        sets=sets_of(case, problem),
+        kind=case.kind.value,
+        classes=problem.classes,
+        seed=problem.seed,
+        run=run,
+    )
+    return list(chain.from_iterable(registry.measure(bench, metric) for metric in case.metrics))
+
+
+def _plain(finding: Finding, *, seed: int) -> Judged:
+    gold = Gold(mean=mean(finding.gold), std=pstdev(finding.gold), models=len(finding.gold)) if finding.gold else None
+    return Judged(
+        metric=finding.metric,
+        measure=finding.measure,
+        on=finding.on,
+        direction=finding.direction,
+        attack_feature=finding.attack_feature,
+        n=finding.n,
+        seed=seed,
+        before=finding.before,
+        after=finding.after,
+        no_op=finding.no_op,
+        gold=gold,
+        difference_to_gold=None if gold is None else finding.after - gold.mean,
+        interval=finding.interval,
+        caveats=finding.caveats,
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        unlearnd=version_of("unlearnd"),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device="cpu",
+        threads=torch.get_num_threads(),
+    )
+
+
+def _folder(version: ModelVersion) -> Path:
+    return get_settings().storage / "models" / version.model_id / version.id
+
+
+def _move(source: Path, target: Path) -> str:
+    """Out of the attempt's folder into storage; a file that no committed row names is never read."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+    return str(target)
+
+
+T = TypeVar("T")
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    started = time.monotonic()
+    return work(), time.monotonic() - started
