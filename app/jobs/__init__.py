@@ -1,0 +1,1 @@
+"""Jobs: the queue of record, its claims, leases, fences and events."""

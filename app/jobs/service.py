@@ -1,0 +1,298 @@
+"""The life of a job. Every change of its status is made here, whoever asks for it: a caller, a worker, the reaper.
+
+The database is the queue of record (docs/architecture.md, "Jobs that survive"). A claim gives a worker a lease, which
+it must renew, and a fence, which grows with every claim: whoever holds an older one may not publish anything.
+Every function locks the job's row before it looks; the caller owns the transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.audit_log import service as audit_log
+from app.core.db import now
+from app.core.errors import Conflict, NotFound
+from app.core.ids import new_id
+from app.core.settings import get_settings
+from app.domain.lifecycle import JobKind, JobStatus, check_arrow, is_final
+from app.jobs import queries
+from app.outbox import service as outbox
+from app.tables import Job, JobEvent
+
+UNCLAIMED_AFTER = timedelta(seconds=30)
+
+Standing = Literal["held", "cancelling", "lost"]
+"""How an attempt stands: go on; stop, somebody asked; stop at once, the job is no longer yours."""
+
+
+class FenceLost(Exception):
+    """This attempt may not publish: the job was given to another one, was cancelled, or is over."""
+
+
+# What a caller may ask.
+
+
+def enqueue(
+    session: Session,
+    *,
+    tenant_id: str,
+    kind: JobKind,
+    subject_id: str,
+    actor: str,
+    exclusive_model_id: str | None = None,
+) -> Job:
+    """A new job, announced to the workers once the transaction has committed."""
+    job = Job(
+        id=new_id("job"),
+        tenant_id=tenant_id,
+        kind=kind,
+        subject_id=subject_id,
+        exclusive_model_id=exclusive_model_id,
+        status=JobStatus.QUEUED,
+        transitions=[],
+        attempt=0,
+        fence=0,
+        max_attempts=get_settings().max_attempts,
+        created_at=now(session),
+    )
+    session.add(job)
+    session.flush()
+    _write_down(session, job, job.created_at, actor)
+    outbox.publish(session, job)
+    return job
+
+
+def cancel(session: Session, job: Job, *, actor: str = "worker") -> Job:
+    """Have it not done: a queued job is cancelled at once, a running one is told to stop and publishes nothing more.
+
+    Raises:
+        Conflict: it is over already.
+    """
+    job = _existing(session, job.id)
+    if is_final(job.status):
+        raise Conflict(f"The job is over: {job.status}. Nothing is left to cancel.", code="job_is_over")
+    if job.status is JobStatus.QUEUED:
+        transition(session, job, JobStatus.CANCELLED, reason="cancelled", actor=actor)
+    elif job.status is JobStatus.RUNNING:
+        transition(session, job, JobStatus.CANCELLING, reason="cancelled", actor=actor)
+    return job
+
+
+def get(session: Session, job_id: str, *, tenant_id: str) -> Job:
+    """One job.
+
+    Raises:
+        NotFound: not there, or another tenant's.
+    """
+    job = session.get(Job, job_id)
+    if job is None or job.tenant_id != tenant_id:
+        raise NotFound("No such job.", code="job_not_found")
+    return job
+
+
+def events_page(session: Session, job_id: str, *, limit: int, after: int = 0) -> Sequence[JobEvent]:
+    """What happened in a job after the event of that number, in order."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.sequence > after)
+    return session.scalars(query.order_by(JobEvent.sequence).limit(limit)).all()
+
+
+# What a worker does.
+
+
+def claim(session: Session, job_id: str, *, owner: str) -> Job | None:
+    """Take a job: it is queued, or its worker's lease has expired; and it is its turn on its model.
+
+    Returns:
+        The job with a new fence and lease; None if it is not to be had.
+    """
+    job = queries.locked(session, job_id)
+    at = now(session)
+    if job is None or not _claimable(job, at) or not queries.has_its_turn(session, job):
+        return None
+    reason = None if job.status is JobStatus.QUEUED else "lease_expired"
+    try:
+        with session.begin_nested():
+            job.attempt += 1
+            job.fence += 1
+            job.owner = owner
+            job.lease_until = at + _lease()
+            transition(session, job, JobStatus.RUNNING, reason=reason)
+    except IntegrityError:  # uq_jobs_active_model: another job of this model was claimed since we looked
+        return None
+    return job
+
+
+def standing(session: Session, job_id: str, fence: int) -> Standing:
+    """How the attempt stands. Only looks."""
+    row = session.execute(select(Job.status, Job.fence).where(Job.id == job_id)).one_or_none()
+    return "lost" if row is None else _standing(row.status, row.fence, fence)
+
+
+def renew(session: Session, job_id: str, fence: int) -> Standing:
+    """Extend the lease, unless the job was given to another attempt or is over."""
+    job = queries.locked(session, job_id)
+    if job is None or (stands := _standing(job.status, job.fence, fence)) == "lost":
+        return "lost"
+    job.lease_until = now(session) + _lease()
+    return stands
+
+
+def record(session: Session, job_id: str, fence: int, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Write down what an attempt reports: (type, data), the type being `progress`, `note` or `log`.
+
+    Raises:
+        FenceLost: the attempt no longer holds the job.
+    """
+    job = _held(session, job_id, fence)
+    at, sequence = now(session), queries.last_sequence(session, job_id)
+    for number, (type_, data) in enumerate(events, sequence + 1):
+        if type_ == "progress":
+            job.progress = dict(data)
+        session.add(_event(job, number, at, type_, data))
+    session.flush()
+
+
+def fenced(session: Session, job_id: str, fence: int) -> Job:
+    """The job, locked: until the transaction ends its attempt may publish, and nobody can take the job away.
+
+    Raises:
+        FenceLost: another attempt has it, somebody cancelled it, or it is over.
+    """
+    job = _held(session, job_id, fence)
+    if job.status is JobStatus.CANCELLING:
+        raise FenceLost(f"{job_id} was cancelled")
+    return job
+
+
+def succeed(session: Session, job: Job) -> None:
+    """It is done; called in the transaction that publishes the result."""
+    transition(session, job, JobStatus.SUCCEEDED)
+
+
+def fail(session: Session, job: Job, code: str, detail: str) -> None:
+    """It cannot be done, and trying again would not help."""
+    transition(session, job, JobStatus.FAILED, reason=code, detail=detail)
+
+
+def give_back(session: Session, job_id: str, fence: int, reason: str, detail: str | None = None) -> Job | None:
+    """An attempt ended without a result: queued again, or lost after the last attempt; cancelled if that was asked.
+
+    Returns:
+        The job; None if the attempt did not hold it any more.
+    """
+    job = queries.locked(session, job_id)
+    if job is None or (stands := _standing(job.status, job.fence, fence)) == "lost":
+        return None
+    job.lease_until = None
+    if stands == "cancelling":
+        transition(session, job, JobStatus.CANCELLED, reason="cancelled")
+    elif job.attempt < job.max_attempts:
+        transition(session, job, JobStatus.QUEUED, reason=reason, detail=detail)
+        outbox.publish(session, job)
+    else:
+        transition(session, job, JobStatus.LOST, reason=reason, detail=detail)
+    return job
+
+
+def reap(session: Session) -> list[Job]:
+    """Take back what vanished workers held, and announce again what nobody has picked up.
+
+    Returns:
+        The jobs whose status changed, for whoever must follow.
+    """
+    at = now(session)
+    found = [(job.id, job.fence) for job in queries.expired(session, at)]
+    detail = "The worker was not heard of for too long."
+    changed = [give_back(session, job_id, fence, "lease_expired", detail) for job_id, fence in found]
+    for job in queries.unclaimed(session, at - UNCLAIMED_AFTER):
+        outbox.publish(session, job)
+    return [job for job in changed if job is not None]
+
+
+def transition(
+    session: Session,
+    job: Job,
+    status: JobStatus,
+    *,
+    reason: str | None = None,
+    detail: str | None = None,
+    actor: str = "worker",
+) -> None:
+    """The only writer of `job.status`. The caller has locked the row.
+
+    Raises:
+        ForbiddenArrow: the life cycle has no such arrow; a programming error.
+    """
+    check_arrow(job.status, status)
+    at = now(session)
+    job.status, job.status_reason, job.status_detail = status, reason, detail
+    if status is JobStatus.RUNNING:
+        job.started_at = at
+    if is_final(status):
+        job.finished_at, job.lease_until = at, None
+        job.seconds = (at - job.started_at).total_seconds() if job.started_at else None
+    session.flush()  # breaks on uq_jobs_active_model before anything is written about it
+    _write_down(session, job, at, actor)
+    if is_final(status) and job.exclusive_model_id:
+        successor = queries.next_of_model(session, job.exclusive_model_id)
+        if successor is not None:
+            outbox.publish(session, successor)
+
+
+def _write_down(session: Session, job: Job, at: datetime, actor: str) -> None:
+    entry: dict[str, Any] = {
+        "status": job.status.value,
+        "at": at.isoformat(),
+        "reason": job.status_reason,
+        "attempt": job.attempt,
+    }
+    job.transitions = [*job.transitions, entry]
+    told = {**entry, "detail": job.status_detail, "final": is_final(job.status)}
+    session.add(_event(job, queries.last_sequence(session, job.id) + 1, at, "status", told))
+    audit_log.record(
+        session,
+        tenant_id=job.tenant_id,
+        actor=actor,
+        action=f"job.{job.status}",
+        resource=job.id,
+        data={"kind": job.kind.value, "subject": job.subject_id, "attempt": job.attempt, "reason": job.status_reason},
+    )
+
+
+def _event(job: Job, sequence: int, at: datetime, type_: str, data: Mapping[str, Any]) -> JobEvent:
+    return JobEvent(
+        id=new_id("je"), tenant_id=job.tenant_id, job_id=job.id, sequence=sequence, at=at, type=type_, data=dict(data)
+    )
+
+
+def _existing(session: Session, job_id: str) -> Job:
+    job = queries.locked(session, job_id)
+    if job is None:
+        raise NotFound("No such job.", code="job_not_found")
+    return job
+
+
+def _held(session: Session, job_id: str, fence: int) -> Job:
+    job = queries.locked(session, job_id)
+    if job is None or _standing(job.status, job.fence, fence) == "lost":
+        raise FenceLost(f"{job_id} is no longer held by fence {fence}")
+    return job
+
+
+def _claimable(job: Job, at: datetime) -> bool:
+    expired = job.status is JobStatus.RUNNING and job.lease_until is not None and job.lease_until < at
+    return (job.status is JobStatus.QUEUED or expired) and job.attempt < job.max_attempts
+
+
+def _standing(status: JobStatus, newest: int, fence: int) -> Standing:
+    if newest != fence or status not in queries.ACTIVE:
+        return "lost"
+    return "cancelling" if status is JobStatus.CANCELLING else "held"
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=get_settings().lease_seconds)

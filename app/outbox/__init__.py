@@ -1,0 +1,1 @@
+"""Messages that must be sent because their transaction has committed."""

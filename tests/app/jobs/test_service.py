@@ -1,0 +1,251 @@
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from app.core.db import now, reading, transaction
+from app.core.errors import Conflict, NotFound
+from app.domain.lifecycle import JobStatus
+from app.jobs import queries, service
+from app.outbox.service import relay
+from app.tables import AuditLogEntry, Job, OutboxMessage, Tenant
+
+Queued = Callable[..., Job]
+
+
+class Bell:
+    def __init__(self) -> None:
+        self.rung: list[str] = []
+
+    def ring(self, job_ids: object) -> None:
+        self.rung += list(job_ids)  # type: ignore[call-overload]
+
+
+def claim(job: Job, owner: str = "w1") -> Job | None:
+    with transaction() as session:
+        return service.claim(session, job.id, owner=owner)
+
+
+def claimed(job: Job) -> Job:
+    taken = claim(job)
+    assert taken is not None
+    return taken
+
+
+def expire(job: Job) -> None:
+    with transaction() as session:
+        session.get_one(Job, job.id).lease_until = now(session) - timedelta(seconds=1)
+
+
+def status(job: Job) -> JobStatus:
+    with reading() as session:
+        return session.get_one(Job, job.id).status
+
+
+def give_back(job: Job) -> Job | None:
+    with transaction() as session:
+        return service.give_back(session, job.id, job.fence, "crashed", "exit 70")
+
+
+def cancel(job: Job) -> Job:
+    with transaction() as session:
+        return service.cancel(session, job, actor="key_1")
+
+
+def announced() -> list[str]:
+    bell = Bell()
+    relay(bell)
+    return bell.rung
+
+
+def test_a_new_job_is_queued_announced_and_in_the_audit_log(queued: Queued) -> None:
+    job = queued()
+    assert announced() == [job.id]
+    with reading() as session:
+        entry = session.scalars(select(AuditLogEntry)).one()
+        events = service.events_page(session, job.id, limit=10)
+    assert (entry.actor, entry.action, entry.resource) == ("key_1", "job.queued", job.id)
+    assert [(event.sequence, event.type, event.data["status"]) for event in events] == [(1, "status", "queued")]
+
+
+def test_a_claim_gives_a_lease_and_a_fence(queued: Queued) -> None:
+    job = claimed(queued())
+    assert (job.status, job.attempt, job.fence, job.owner) == (JobStatus.RUNNING, 1, 1, "w1")
+    with reading() as session:
+        assert job.lease_until is not None
+        assert timedelta(seconds=55) < job.lease_until - now(session) <= timedelta(seconds=60)
+    assert claim(job, "w2") is None
+
+
+@pytest.mark.parametrize("_round", range(3))
+def test_of_workers_that_claim_at_once_exactly_one_wins(queued: Queued, _round: int) -> None:
+    job, won, start = queued(), [], threading.Barrier(4)
+
+    def worker(name: str) -> None:
+        start.wait()
+        if claim(job, name) is not None:
+            won.append(name)
+
+    threads = [threading.Thread(target=worker, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    with reading() as session:
+        assert session.get_one(Job, job.id).owner == won[0]
+
+
+def test_a_model_has_one_active_job_and_they_run_in_order(queued: Queued, model: str) -> None:
+    first, second, third = queued(model), queued(model), queued(model)
+    assert claim(second) is None  # not its turn
+    taken = claimed(first)
+    assert claim(second) is None  # the model is busy
+    announced()
+    with transaction() as session:
+        service.succeed(session, service.fenced(session, taken.id, taken.fence))
+    assert announced() == [second.id]  # the next one hears of it
+    assert claim(third) is None
+    claimed(second)
+
+
+def test_jobs_of_one_model_that_race_break_on_the_index(
+    queued: Queued, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = queued(model), queued(model)
+    monkeypatch.setattr(queries, "has_its_turn", lambda *_: True)  # both looked before either wrote
+    assert claim(first) is not None
+    assert claim(second) is None
+    assert status(second) is JobStatus.QUEUED
+
+
+def test_waiting_jobs_are_listed_when_it_is_their_turn(queued: Queued, model: str) -> None:
+    first, second, other = queued(model), queued(model), queued()
+    with reading() as session:
+        assert queries.waiting(session, 10) == [first.id, other.id]
+    cancel(first)
+    with reading() as session:
+        assert queries.waiting(session, 10) == [second.id, other.id]
+
+
+def test_a_zombie_publishes_nothing(queued: Queued) -> None:
+    zombie = claimed(queued())
+    expire(zombie)
+    successor = claim(zombie, "w2")
+    assert successor is not None
+    assert successor.fence == zombie.fence + 1
+    with transaction() as session, pytest.raises(service.FenceLost):
+        service.fenced(session, zombie.id, zombie.fence)
+    with transaction() as session, pytest.raises(service.FenceLost):
+        service.record(session, zombie.id, zombie.fence, [("log", {})])
+    with transaction() as session:
+        assert service.renew(session, zombie.id, zombie.fence) == "lost"
+        assert service.renew(session, zombie.id, successor.fence) == "held"
+    assert give_back(zombie) is None
+    assert status(zombie) is JobStatus.RUNNING
+
+
+def test_a_crashed_attempt_is_tried_again_until_the_attempts_are_used_up(queued: Queued) -> None:
+    job = queued()
+    for attempt in (1, 2, 3):
+        announced()
+        assert job.status is JobStatus.QUEUED
+        taken = claimed(job)
+        assert taken.attempt == attempt
+        returned = give_back(taken)
+        assert returned is not None
+        job = returned
+        assert announced() == ([job.id] if attempt < 3 else [])
+    assert (job.status, job.status_reason, job.status_detail) == (JobStatus.LOST, "crashed", "exit 70")
+    assert claim(job) is None
+
+
+def test_the_reaper_takes_back_what_vanished_workers_held(queued: Queued) -> None:
+    gone, alive, stopping = claimed(queued()), claimed(queued()), claimed(queued())
+    expire(gone)
+    cancel(stopping)
+    expire(stopping)
+    with transaction() as session:
+        assert [job.id for job in service.reap(session)] == [gone.id, stopping.id]
+    assert (status(gone), status(alive)) == (JobStatus.QUEUED, JobStatus.RUNNING)
+    assert status(stopping) is JobStatus.CANCELLED
+
+
+def test_the_reaper_loses_what_has_no_attempt_left(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "get_settings", lambda: type("S", (), {"max_attempts": 1, "lease_seconds": 60}))
+    job = claimed(queued())
+    expire(job)
+    assert claim(job, "w2") is None
+    with transaction() as session:
+        service.reap(session)
+    assert status(job) is JobStatus.LOST
+
+
+def test_the_reaper_announces_again_what_nobody_picked_up(queued: Queued, model: str) -> None:
+    first, second = queued(model), queued(model)
+    announced()
+    with transaction() as session:
+        service.reap(session)
+    assert announced() == []  # too early
+    with transaction() as session:
+        for message in session.scalars(select(OutboxMessage)):
+            message.created_at -= timedelta(seconds=31)
+    with transaction() as session:
+        service.reap(session)
+    assert announced() == [first.id]  # the second one could not run anyway
+    assert status(second) is JobStatus.QUEUED
+
+
+def test_a_queued_job_is_cancelled_at_once(queued: Queued) -> None:
+    job = cancel(queued())
+    assert job.status is JobStatus.CANCELLED
+    assert job.finished_at is not None
+    assert claim(job) is None
+    with pytest.raises(Conflict):
+        cancel(job)
+
+
+def test_a_running_job_is_told_to_stop_and_publishes_nothing_more(queued: Queued) -> None:
+    job = claimed(queued())
+    assert cancel(job).status is JobStatus.CANCELLING
+    assert cancel(job).status is JobStatus.CANCELLING
+    with transaction() as session:
+        assert service.renew(session, job.id, job.fence) == "cancelling"
+        assert service.standing(session, job.id, job.fence) == "cancelling"
+    with transaction() as session, pytest.raises(service.FenceLost):
+        service.fenced(session, job.id, job.fence)
+    returned = give_back(job)
+    assert returned is not None
+    assert returned.status is JobStatus.CANCELLED
+
+
+def test_what_an_attempt_reports_is_written_down_in_order(queued: Queued) -> None:
+    job = claimed(queued())
+    progress = {"phase": "train", "completed": 1, "total": 2, "unit": "epochs", "message": None}
+    with transaction() as session:
+        service.record(session, job.id, job.fence, [("progress", progress), ("note", {"name": "a", "value": 1})])
+    with transaction() as session:
+        service.fail(session, service.fenced(session, job.id, job.fence), "non_finite", "The loss became NaN.")
+    with reading() as session:
+        events = service.events_page(session, job.id, limit=10, after=2)
+        row = session.get_one(Job, job.id)
+    assert [(event.sequence, event.type) for event in events] == [(3, "progress"), (4, "note"), (5, "status")]
+    assert events[-1].data["final"] is True
+    assert row.progress == progress
+    assert (row.status, row.status_reason, row.status_detail) == (
+        JobStatus.FAILED,
+        "non_finite",
+        "The loss became NaN.",
+    )
+    assert [entry["status"] for entry in row.transitions] == ["queued", "running", "failed"]
+    assert row.seconds is not None
+
+
+def test_another_tenants_job_is_not_there(queued: Queued, tenant: Tenant) -> None:
+    job = queued()
+    with reading() as session:
+        assert service.get(session, job.id, tenant_id=tenant.id).id == job.id
+        with pytest.raises(NotFound):
+            service.get(session, job.id, tenant_id="tn_other")
