@@ -1,7 +1,5 @@
 """Expected failures of a computation: each says what is wrong and what to do about it."""
 
-# ruff: noqa: N818 - a stale Fisher, a misfit: the names say what is the case
-
 
 class NumericsError(Exception):
     """Root of the tree. `code` is stable and reaches the caller as the job's `status_reason`."""

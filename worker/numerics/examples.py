@@ -55,10 +55,10 @@ class Examples(ABC):
         """The same examples with their raw inputs changed, before normalisation."""
 
     @abstractmethod
-    def at(self, indices: Tensor) -> Self:
+    def at(self, indices: Tensor) -> "Examples":
         """The examples at these indices (0..N-1, not positions), in this order."""
 
-    def where(self, mask: Tensor) -> Self:
+    def where(self, mask: Tensor) -> "Examples":
         """The examples whose entry of the mask `(N,)` is true."""
         return self.at(mask.nonzero().flatten())
 

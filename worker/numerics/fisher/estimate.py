@@ -3,7 +3,7 @@
 from time import monotonic
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
@@ -12,10 +12,17 @@ from worker.numerics.fisher.squares import chosen, finite, tensors_of
 from worker.numerics.run import Quiet, Run
 
 CHECKPOINT_SECONDS = 5.0
+ACTIVATION_FLOATS = 2**25
+"""At most so many numbers of layer outputs in a batch: 128 MiB in float32, and a few times that for gradients."""
 
 
 def fisher_diagonal(
-    network: nn.Module, examples: Examples, *, run: Run | None = None, batch_size: int = 128, phase: str = "fisher"
+    network: nn.Module,
+    examples: Examples,
+    *,
+    run: Run | None = None,
+    batch_size: int | None = None,
+    phase: str = "fisher",
 ) -> Fisher:
     """The exact per-sample empirical Fisher of a network in eval mode.
 
@@ -28,7 +35,8 @@ def fisher_diagonal(
         network: every parameter counts, also those that do not require a gradient. Not written to.
         examples: N ≥ 1.
         run: hears of progress in samples, keeps the checkpoint; notes how the squares were formed as `fisher_by`.
-        batch_size: bounds the memory for activations; the result does not depend on it.
+        batch_size: bounds the memory for activations; by default found from the network. The result does not depend on
+            it, except in the last digits.
         phase: names progress and checkpoint; unique within a job.
 
     Returns:
@@ -45,6 +53,7 @@ def fisher_diagonal(
         raise EmptyExamples("a Fisher diagonal needs at least one example")
     if any(module.training for module in network.modules()):
         raise Misfit("the Fisher diagonal is that of the network in eval mode: call eval() first")
+    batch_size = batch_size or _fitting(network, examples)
     tensors = tensors_of(network)
     sums = {name: torch.zeros(p.shape, dtype=torch.float64) for name, p in network.named_parameters()}
     facts = {"total": total, "batch_size": batch_size}
@@ -69,3 +78,21 @@ def fisher_diagonal(
             kept_at = monotonic()
     run.note(f"{phase}_by", squares.__name__ if squares else "")
     return Fisher(sums, total)
+
+
+def _fitting(network: nn.Module, examples: Examples) -> int:
+    """Samples in a batch, 1..256: so many that the outputs of all layers stay within the bound."""
+    floats = 0
+
+    def add(_module: nn.Module, _args: object, output: object) -> None:
+        nonlocal floats
+        floats += output.numel() if isinstance(output, Tensor) else 0
+
+    hooks = [m.register_forward_hook(add) for m in network.modules() if not list(m.children())]
+    try:
+        with torch.no_grad():
+            network(next(examples.batches(1)).inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(256, max(1, ACTIVATION_FLOATS // max(floats, 1)))

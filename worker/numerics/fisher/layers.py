@@ -21,7 +21,7 @@ LayerSquares = Callable[[nn.Module, Mapping[str, Tensor], Tensor, Tensor], Squar
 """Layer, its tensors by short name, a, g -> squares by short name."""
 
 
-class Uncovered(Exception):  # noqa: N818 - not an error: another way of computing is taken
+class Uncovered(Exception):
     """No formula here gives this layer's squares."""
 
 
