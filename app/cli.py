@@ -1,0 +1,185 @@
+"""The `unlearn` command: make a home, serve it, look after its database, check a report."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from sqlalchemy import select
+
+from app.core import schema
+from app.core.db import transaction
+from app.core.ids import new_id
+from app.core.settings import HOME_VARIABLE, SETTINGS_FILE, get_settings
+from app.core.signing import BadSignature, key_id, new_signing_key, public_key_of, verify
+from app.keys import service as keys
+from app.tables import Tenant
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Make deployed classifiers forget, and show what was done."
+)
+database = typer.Typer(no_args_is_help=True, help="Look after the database.")
+app.add_typer(database, name="db")
+out, err = Console(), Console(stderr=True)
+
+Home = Annotated[
+    Path, typer.Option(envvar=HOME_VARIABLE, help="The folder of everything the service writes.", file_okay=False)
+]
+DEFAULT_HOME = Path(".unlearn")
+TENANT = "default"
+PUBLIC_KEY_FILE = "report-key.pub"
+
+
+@app.command()
+def init(
+    home: Home = DEFAULT_HOME,
+    data_prefix: Annotated[
+        list[Path] | None, typer.Option(help="A folder below which data sets and weights may lie; repeatable.")
+    ] = None,
+) -> None:
+    """Make the home folder with random secrets and print the first admin API key, once."""
+    settings_file = home / SETTINGS_FILE
+    if settings_file.exists():
+        err.print(f"{settings_file} exists already; a home is made once. Remove it by hand to start anew.")
+        raise typer.Exit(1)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    signing_key = new_signing_key()
+    lines = {
+        "UNLEARN_SECRET_KEY": secrets.token_urlsafe(48),
+        "UNLEARN_SIGNING_KEY": signing_key,
+        "UNLEARN_DATA_PREFIXES": json.dumps([str(prefix.resolve()) for prefix in data_prefix or []]),
+    }
+    settings_file.touch(mode=0o600)
+    settings_file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    (home / PUBLIC_KEY_FILE).write_text(public_key_of(signing_key) + "\n")
+    _use(home)
+    schema.upgrade()
+    key = _first_key()
+    err.print(f"Made {home}. The admin API key follows; it is shown this once:")
+    typer.echo(key)
+
+
+@app.command()
+def serve(
+    home: Home = DEFAULT_HOME,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8000,
+) -> None:
+    """Run the service; with the local executor (the default) its dispatcher too. Ctrl-C ends both."""
+    import uvicorn  # noqa: PLC0415 - the other commands need not pay for it
+
+    from app.main import create_app  # noqa: PLC0415 - likewise
+    from app.outbox import doorbells  # noqa: PLC0415 - likewise
+
+    _use(home)
+    if not schema.is_current():
+        err.print("The database is not at the newest migration: run `unlearn db upgrade` first.")
+        raise typer.Exit(1)
+    dispatcher = None
+    if get_settings().executor == "local":
+        dispatcher = subprocess.Popen(
+            [sys.executable, "-m", "worker.local"], stdin=subprocess.PIPE, start_new_session=True
+        )
+        assert dispatcher.stdin is not None  # noqa: S101 - PIPE was asked for
+        doorbells.connect(doorbells.PipeDoorbell(dispatcher.stdin.fileno()))
+    try:
+        uvicorn.run(create_app(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+    finally:
+        if dispatcher is not None:
+            _end(dispatcher)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def demo(context: typer.Context) -> None:
+    """Show the main job on real data: register, forget three times, read the reports. `--help` lists its options."""
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "worker.demo", *context.args]))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    from app.main import create_app  # noqa: PLC0415 - the other commands need not pay for it
+
+    typer.echo(json.dumps(create_app().openapi(), indent=2, sort_keys=True))
+
+
+@app.command("verify")
+def verify_report(
+    report: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What GET /audit-reports/… answered.")],
+    key: Annotated[str | None, typer.Option(help="The public key, or a file with it.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Check a report's signature offline; exits with 1 if anything in it was changed."""
+    source = Path(key) if key else home / PUBLIC_KEY_FILE
+    public_key = source.read_text().strip() if source.is_file() else key or ""
+    try:
+        body = _signed_body(json.loads(report.read_bytes()), public_key)
+    except (BadSignature, KeyError, TypeError, ValueError) as problem:
+        err.print(f"NOT VALID: {problem}")
+        raise typer.Exit(1) from problem
+    out.print(f"Valid: every byte is as the holder of key {key_id(public_key)[:16]}… signed it.")
+    out.print(f"Verdict: {body['verdict']}")
+    for sentence in [*body["summary"], *body["limits"]]:
+        out.print(f"- {sentence}")
+
+
+@database.command("upgrade")
+def upgrade(home: Home = DEFAULT_HOME) -> None:
+    """Bring the database to the newest migration; make the first tenant and key if there are none."""
+    _use(home)
+    schema.upgrade()
+    with transaction() as session:
+        fresh = session.scalar(select(Tenant.id).limit(1)) is None
+    if fresh:
+        err.print("The database is new. The admin API key follows; it is shown this once:")
+        typer.echo(_first_key())
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+def _signed_body(document: dict[str, Any], public_key: str) -> dict[str, Any]:
+    """The report inside the envelope; what stands beside it for reading must say the same."""
+    body: dict[str, Any] = verify(document["envelope"], public_key)["predicate"]
+    if document["body"] != body or document["verdict"] != body["verdict"]:
+        raise BadSignature("the readable part differs from what was signed")
+    return body
+
+
+def _use(home: Path) -> None:
+    os.environ[HOME_VARIABLE] = str(home.resolve())
+    get_settings.cache_clear()
+    get_settings()
+
+
+def _first_key() -> str:
+    with transaction() as session:
+        tenant = Tenant(id=new_id("tn"), name=TENANT)
+        session.add(tenant)
+        session.flush()
+        _, plaintext = keys.create(session, tenant_id=tenant.id, name="admin", scopes=["*"])
+    return plaintext
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the dispatcher to end; it ends its children. Insist after ten seconds."""
+    if process.stdin is not None:
+        process.stdin.close()
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()
