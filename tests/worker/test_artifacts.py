@@ -1,0 +1,76 @@
+"""Artifacts are used only if they are what they were."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from app.core.digests import sha256_of
+from app.core.errors import Invalid
+from worker import artifacts
+from worker.numerics.fisher import Fisher
+
+
+def saved(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    save_file(tensors, path)
+    return path
+
+
+def read(path: Path, skeleton: nn.Module) -> None:
+    artifacts.read_weights(path, sha256=sha256_of(path), skeleton=skeleton)
+
+
+def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
+    net = nn.Linear(3, 2)
+    sha256 = artifacts.write(tmp_path / "w.safetensors", net.state_dict())
+    weights = artifacts.read_weights(tmp_path / "w.safetensors", sha256=sha256, skeleton=nn.Linear(3, 2))
+    assert all(torch.equal(weights[name], tensor) for name, tensor in net.state_dict().items())
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("code", "tensors"),
+    [
+        ("wrong_names", {"weight": torch.zeros(2, 3)}),
+        ("wrong_names", {"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "extra": torch.zeros(1)}),
+        ("wrong_shapes", {"weight": torch.zeros(3, 2), "bias": torch.zeros(2)}),
+        ("wrong_dtype", {"weight": torch.zeros(2, 3, dtype=torch.float64), "bias": torch.zeros(2)}),
+        ("non_finite", {"weight": torch.full((2, 3), torch.nan), "bias": torch.zeros(2)}),
+        ("non_finite", {"weight": torch.zeros(2, 3), "bias": torch.tensor([0.0, torch.inf])}),
+    ],
+)
+def test_weights_that_do_not_fit_the_architecture_are_refused(
+    tmp_path: Path, code: str, tensors: dict[str, torch.Tensor]
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        read(saved(tmp_path / "w.safetensors", tensors), nn.Linear(3, 2))
+    assert refused.value.code == code
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.safetensors", nn.Linear(3, 2).state_dict())
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(Invalid) as refused:
+        read(path, nn.Linear(3, 2))
+    assert refused.value.code == "not_safetensors"
+
+
+def test_one_changed_byte_is_noticed(tmp_path: Path) -> None:
+    sha256 = artifacts.write(tmp_path / "w.safetensors", nn.Linear(3, 2).state_dict())
+    content = bytearray((tmp_path / "w.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(Invalid) as refused:
+        artifacts.read_weights(tmp_path / "w.safetensors", sha256=sha256, skeleton=nn.Linear(3, 2))
+    assert refused.value.code == "digest_mismatch"
+
+
+def test_a_fisher_comes_back_with_its_bindings_and_what_it_left_out(tmp_path: Path) -> None:
+    fisher = Fisher({"weight": torch.rand(2, 3, dtype=torch.float64)}, 7, weights_sha256="w", data_sha256="d")
+    sha256 = artifacts.write_fisher(tmp_path / "f.safetensors", fisher, excluded=torch.tensor([4, 2]))
+    again, excluded = artifacts.read_fisher(tmp_path / "f.safetensors", sha256=sha256)
+    assert torch.equal(again.sums["weight"], fisher.sums["weight"])
+    assert (again.count, again.weights_sha256, again.data_sha256) == (7, "w", "d")
+    assert excluded.tolist() == [4, 2]
