@@ -9,6 +9,7 @@ from worker.intervals import Scores, area, delong, wilson
 from worker.numerics import evaluation
 from worker.numerics.draws import Draw, matched
 from worker.numerics.outcome import Bench, Finding, Model
+from worker.numerics.randomness import derived
 
 LARGEST_LOSS = 400.0  # nats; Kurmanji et al. clip there, and a silenced class has an infinite loss
 POWERFUL_FROM = 500  # samples; fewer seldom find even a model to which nothing was done (ALGORITHMS.md §4)
@@ -36,7 +37,9 @@ def mia(bench: Bench, params: MiaParams) -> list[Finding]:
     if "forget" not in bench.sets or held_out not in bench.sets:
         return []
     labels = bench.sets["forget"].labels, bench.sets[held_out].labels
-    draw, other_draw = (matched(*labels, seed=2 * bench.seed + control) for control in (0, 1))
+    draw, other_draw = (
+        matched(*labels, seed=derived(bench.seed, params.name, control)) for control in ("audit", "no-op")
+    )
     n = len(draw.members)
     if n < 2:
         return []
@@ -91,7 +94,7 @@ def attack_accuracy(forgotten: Scores, held_out: Scores, *, folds: int, seed: in
     losses = np.concatenate([forgotten, held_out])
     scale = losses.std() or 1.0
     sides = np.repeat([1, 0], [len(forgotten), len(held_out)])
-    splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    splits = StratifiedKFold(folds, shuffle=True, random_state=derived(seed, "folds") % 2**32)
     guesses = cross_val_predict(LogisticRegression(), ((losses - losses.mean()) / scale)[:, None], sides, cv=splits)
     return float((guesses == sides).mean())
 

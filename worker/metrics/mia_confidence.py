@@ -8,6 +8,7 @@ from worker.numerics import evaluation
 from worker.numerics.draws import Draw, matched
 from worker.numerics.examples import Examples
 from worker.numerics.outcome import Bench, Finding, Model
+from worker.numerics.randomness import derived
 
 
 def mia_confidence(bench: Bench, params: MiaConfidenceParams) -> list[Finding]:
@@ -30,7 +31,9 @@ def mia_confidence(bench: Bench, params: MiaConfidenceParams) -> list[Finding]:
     if not {"forget", "retain", "test"} <= bench.sets.keys() or not len(bench.sets["forget"]):
         return []
     labels = bench.sets["retain"].labels, bench.sets["test"].labels
-    draw, other_draw = (matched(*labels, seed=2 * bench.seed + control) for control in (0, 1))
+    draw, other_draw = (
+        matched(*labels, seed=derived(bench.seed, params.name, control)) for control in ("audit", "no-op")
+    )
     if not len(draw.members):
         return []
     before, after, *golds = (

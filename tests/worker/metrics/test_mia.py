@@ -73,6 +73,10 @@ def test_the_control_draws_for_itself(make_bench: MakeBench) -> None:
     assert areas == again
 
 
+def test_a_seed_of_any_size_will_do(make_bench: MakeBench) -> None:
+    assert mia(make_bench({"forget": KNOWN, "test": UNKNOWN}, seed=2**63 - 1), MiaParams())
+
+
 def test_each_kind_is_compared_with_its_own_held_out_set(make_bench: MakeBench) -> None:
     sets = {"forget": KNOWN, "test": UNKNOWN, "test_forget": UNKNOWN[:11], "test_extra": UNKNOWN[:13]}
 
