@@ -1,0 +1,182 @@
+"""From an empty service over HTTP to signed reports, on both databases and with both executors."""
+
+from collections.abc import Iterator
+
+import pytest
+from safetensors.torch import load, save
+
+from app.core.db import transaction
+from app.core.ids import new_id
+from app.core.settings import get_settings
+from app.core.signing import public_key_of, verify
+from app.keys import service as keys
+from app.tables import Tenant
+from tests.conftest import Home
+from tests.journeys import material
+from tests.journeys.service import Api, running
+
+SERVICES = [
+    pytest.param("sqlite", "local", id="sqlite-local"),
+    pytest.param("postgresql", "local", id="postgresql-local", marks=pytest.mark.services),
+    pytest.param("postgresql", "celery", id="postgresql-celery", marks=pytest.mark.services),
+]
+QUICK_RLD = {"name": "rld", "learning_rate": 1e-3, "penalty_strength": 1e3, "epochs": 3, "batch_size": 32}
+
+
+@pytest.fixture(params=SERVICES)
+def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    database, executor = request.param
+    home: Home = request.getfixturevalue("home" if database == "sqlite" else "postgresql_home")
+    if executor == "celery":
+        monkeypatch.setenv("UNLEARN_REDIS_URL", request.getfixturevalue("redis_url"))
+        monkeypatch.setenv("UNLEARN_EXECUTOR", "celery")
+        get_settings.cache_clear()
+    with transaction() as session:
+        tenant = Tenant(id=new_id("tn"), name="journey")
+        session.add(tenant)
+        session.flush()
+        _, key = keys.create(session, tenant_id=tenant.id, name="journey", scopes=["*"])
+    material.write_parquet(home.data / "digits.parquet")
+    with running(home, key, celery=executor == "celery") as api:
+        register(api, home)
+        yield api
+
+
+def register(api: Api, home: Home) -> None:
+    dataset = {"name": "digits", "path": str(home.data / "digits.parquet"), "columns": material.COLUMNS, "classes": 10}
+    api.succeeded(api.call("POST", "/datasets", 202, json=dataset)["job_id"])
+    api.call("POST", "/models", 201, json=material.model_in("reader"))
+    version = upload(api, material.weights())
+    api.succeeded(version["job_id"])
+    api.deploy("reader", version["id"])
+
+
+def upload(api: Api, content: bytes) -> dict[str, str]:
+    headers = {"Content-Type": "application/octet-stream"}
+    version: dict[str, str] = api.call("POST", "/models/reader/versions", 202, content=content, headers=headers)
+    return version
+
+
+def ids(positions: list[int]) -> list[str]:
+    return [f"d{p:04d}" for p in positions]
+
+
+def values(report: dict[str, object]) -> dict[tuple[str, str], dict[str, float]]:
+    return {(f["measure"], f["on"]): f for f in report["body"]["findings"]}  # type: ignore[index]
+
+
+def test_a_model_forgets_samples_a_class_and_a_backdoor_one_after_the_other(api: Api) -> None:
+    # (a) samples, by DeepClean, with a gold
+    first = material.positions_of_class(1)[:20]
+    target = {"kind": "samples", "dataset": "digits", "sample_ids": ids(first)}
+    wish = {"model": "reader", "target": target, "method": {"name": "deepclean"}, "audit": {"gold": "retrain"}}
+    samples = api.forget(**wish, external_id="DSAR-1")
+    report = api.report(samples)
+    body = report["body"]
+    assert verify(report["envelope"], public_key_of(get_settings().signing_key.get_secret_value()))["predicate"] == body
+    assert body["sizes"]["forget"] == 20
+    assert body["sizes"]["retain"] == material.TRAIN - 20
+    assert body["cost"]["gold_seconds"] > 0
+    assert all(f["gold"] is not None for f in body["findings"])
+    assert {(f["measure"], f["on"]) for f in body["findings"]} >= {("accuracy", "forget"), ("attack_auc", "forget")}
+    assert not any(i in str(body) for i in ids(first))
+
+    # asked again, it answers with the request that did it
+    again = api.http.post("/forget-requests", json=wish)
+    assert again.status_code == 409
+    assert again.json()["code"] == "already_forgotten"
+    assert again.json()["forget_request"] == samples["id"]
+
+    # (b) a class, on the result of (a); the 20 samples are never used again
+    api.deploy("reader", samples["result_version_id"])
+    target = {"kind": "class", "dataset": "digits", "label": 1}
+    request = api.forget(model="reader", target=target, method=QUICK_RLD)
+    assert request["base_version_id"] == samples["result_version_id"]
+    body = api.report(request)["body"]
+    ones = len(material.positions_of_class(1))
+    assert body["sizes"]["forget"] == ones - 20
+    assert body["sizes"]["retain"] == material.TRAIN - ones
+    accuracy = values(api.report(request))["accuracy", "forget"]
+    assert accuracy["after"] < accuracy["before"]
+
+    # (c) the backdoor
+    api.deploy("reader", request["result_version_id"])
+    positions = material.positions_of_class(material.TRIGGERED_CLASS)
+    trigger = material.TRIGGER.model_dump(mode="json")
+    target = {"kind": "backdoor", "dataset": "digits", "sample_ids": ids(positions), "transform": trigger}
+    request = api.forget(model="reader", target=target, method=QUICK_RLD)
+    found = values(api.report(request))
+    assert {on for measure, on in found if measure == "accuracy"} >= {
+        "retain",
+        "forget",
+        "forget_clean",
+        "retain_extra",
+    }
+    assert found["accuracy", "retain_extra"]["after"] != found["accuracy", "retain_extra"]["before"]
+    assert api.report(request)["body"]["sizes"]["retain"] == material.TRAIN - ones - len(positions)
+
+    # the new weights can be fetched and are those of the report
+    version = request["result_version_id"]
+    content = api.http.get(f"/models/reader/versions/{version}/weights").content
+    assert load(content).keys() == load(material.weights()).keys()
+
+
+def test_what_goes_wrong_stays_where_it_is(api: Api) -> None:
+    # weights with NaN, and of another architecture: the version says why, the next upload is served
+    good = load(material.weights())
+    name = next(iter(good))
+    broken = upload(api, save({**good, name: good[name] * float("nan")}))
+    other = upload(api, save({**good, "more": good[name]}))
+    for version, code in ((broken, "non_finite"), (other, "wrong_names")):
+        assert api.finished(version["job_id"])["status"] == "failed"
+        told = api.call("GET", f"/models/reader/versions/{version['id']}", 200)
+        assert (told["status"], told["status_reason"]) == ("invalid", code)
+    api.succeeded(upload(api, material.weights())["job_id"])
+
+    # a method that cannot work on this input: the request fails with a reason, its samples can be asked for again
+    target = {"kind": "samples", "dataset": "digits", "sample_ids": ["d0000"]}
+    hopeless = {"name": "rld", "learning_rate": 1.0, "penalty_strength": 0, "epochs": 50, "forget_strength": 1e9}
+    accepted = api.call("POST", "/forget-requests", 202, json={"model": "reader", "target": target, "method": hopeless})
+    assert api.finished(accepted["job_id"])["status"] == "failed"
+    request = api.call("GET", f"/forget-requests/{accepted['id']}", 200)
+    assert (request["status"], request["status_reason"]) == ("failed", "non_finite")
+    api.forget(model="reader", target=target, method=QUICK_RLD)
+
+
+def test_every_kind_and_every_method_can_be_asked_for(api: Api) -> None:
+    wishes = [
+        ({"kind": "subjects", "subject_ids": ["p3"]}, None),
+        ({"kind": "class", "label": 7}, {"name": "truncation"}),
+        ({"kind": "samples", "sample_ids": ["d0100", "d0101"]}, {**QUICK_RLD, "name": "rnd"}),
+        ({"kind": "samples", "sample_ids": ["d0102"]}, {"name": "retrain"}),
+        (
+            {"kind": "leakage", "filter": {"label": 3}, "transform": material.TRIGGER.model_dump(mode="json"),
+             "mask": {"name": "mask", "rectangles": [{"top": 0, "left": 0, "height": 2, "width": 2}]}},
+            QUICK_RLD,
+        ),
+    ]  # fmt: skip
+    for target, method in wishes:
+        wish = {"model": "reader", "target": {**target, "dataset": "digits"}, **({"method": method} if method else {})}
+        request = api.forget(**wish)
+        body = api.report(request)["body"]
+        assert body["findings"]
+        if method == {"name": "truncation"}:
+            assert body["verdict"] == "mitigation_only"
+        if method is None:
+            assert request["method_chosen_by"] == "auto"
+            assert request["method_reason"]
+
+
+def test_a_running_job_is_cancelled_and_the_next_one_runs(api: Api) -> None:
+    def submit(sample: str, **more: object) -> dict[str, str]:
+        target = {"kind": "samples", "dataset": "digits", "sample_ids": [sample]}
+        wish = {"model": "reader", "target": target, "method": QUICK_RLD, **more}
+        accepted: dict[str, str] = api.call("POST", "/forget-requests", 202, json=wish)
+        return accepted
+
+    long = submit("d0000", audit={"gold": "retrain", "gold_seeds": 10})
+    following = submit("d0002")
+    api.call("POST", f"/forget-requests/{long['id']}/cancel", 202)
+    assert api.finished(long["job_id"])["status"] == "cancelled"
+    assert api.call("GET", f"/forget-requests/{long['id']}", 200)["status"] == "cancelled"
+    api.succeeded(following["job_id"])
