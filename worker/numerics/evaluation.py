@@ -57,7 +57,7 @@ def per_sample_loss(logits: Tensor, labels: Tensor) -> Tensor:
         `(N,)`, float64.
     """
     z, column = logits.double(), labels.unsqueeze(1)
-    ahead = (z - z.gather(1, column)).masked_fill(z == -torch.inf, -torch.inf).scatter(1, column, -torch.inf)
+    ahead = (z - z.gather(1, column)).scatter(1, column, -torch.inf)
     loss = torch.logaddexp(torch.zeros(len(z), dtype=torch.float64), ahead.logsumexp(1))
     return loss.masked_fill(z.gather(1, column).squeeze(1) == -torch.inf, torch.inf)
 

@@ -1,6 +1,7 @@
 """The training loop: what moves, what must not, and that it can be repeated."""
 
 from collections.abc import Mapping
+from itertools import count
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from worker.numerics.errors import EmptyExamples, Misfit, NonFinite, NothingToDo
 from worker.numerics.examples import Batch, TensorExamples
 from worker.numerics.randomness import drawn_from
 from worker.numerics.recipe import Recipe
-from worker.numerics.run import Cancelled
+from worker.numerics.run import Cancelled, Fact
 from worker.numerics.training import cross_entropy
 from worker.numerics.weights import Weights, weights_of
 
@@ -187,6 +188,17 @@ def test_named_statistics_move_under_a_mask_and_only_where_it_allows() -> None:
     assert torch.equal(net.state_dict()["1.num_batches_tracked"], before["1.num_batches_tracked"])
 
 
+def test_under_a_mask_batch_norm_goes_by_the_statistics_it_keeps() -> None:
+    results = []
+    for train_mode in (True, False):
+        net = network()
+        net[3] = nn.Identity()  # type: ignore[operator]
+        only = {"0.weight": torch.ones(4, 1, 3, 3, dtype=torch.bool)}
+        descend(net, examples(), cross_entropy, PLAN, seed=0, only=only, train_mode=train_mode)
+        results.append(weights_of(net))
+    assert same(*results)
+
+
 def test_statistics_move_in_train_mode_and_stay_in_eval_mode() -> None:
     for train_mode in (True, False):
         net = network()
@@ -312,6 +324,16 @@ def test_a_checkpoint_of_another_seed_is_not_taken_up(monkeypatch: pytest.Monkey
     run.told = []
     descend(network(), examples(), cross_entropy, PLAN, seed=4, run=run)
     assert run.told[0][1] == 1
+
+
+def test_checkpoints_are_kept_every_ten_seconds_and_at_the_end_of_a_longer_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes on by a second whenever it is read: once a step, and once more after a checkpoint."""
+    seconds, kept = count(), list[Fact]()
+    monkeypatch.setattr(descent, "monotonic", lambda: next(seconds))
+    run = Recorder()
+    monkeypatch.setattr(run, "save", lambda _name, checkpoint: kept.append(checkpoint[1]["done"]))
+    descend(Point(1.0), examples(1), towards(0.0), Plan(0.1, steps=25), seed=0, run=run)
+    assert kept == [10, 20, 25]
 
 
 def test_a_short_run_keeps_no_checkpoint() -> None:

@@ -101,9 +101,10 @@ def test_float32_is_close_to_the_definition_in_float64(build: Callable[[], nn.Mo
 
 
 def test_chunks_of_one_sample_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, data = everything().double().eval(), examples(5, (2, 8, 8))
+    network, data, run = everything().double().eval(), examples(5, (2, 8, 8)), Recorder()
     monkeypatch.setattr(formulas, "CHUNK_FLOATS", 1)
-    assert off(dict(fisher_diagonal(network, data).sums), obvious(network, data)) <= 1e-12
+    assert off(dict(fisher_diagonal(network, data, run=run).sums), obvious(network, data)) <= 1e-12
+    assert run.notes["fisher_by"] == "by_layer"
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64, None])
@@ -196,6 +197,13 @@ def test_what_layers_do_not_cover_is_done_by_vmap(network: type[Twice]) -> None:
     fisher = fisher_diagonal(odd, data, run=run)
     assert run.notes["fisher_by"] == "by_vmap"
     assert off(dict(fisher.sums), obvious(odd, data)) <= 1e-12
+
+
+@pytest.mark.parametrize("network", [Twice, Bare, Tied])
+def test_layers_say_themselves_what_they_do_not_cover(network: type[Twice]) -> None:
+    odd, data = network().double().eval(), examples(9, (4,))
+    with pytest.raises(Uncovered):
+        squares.by_layer(odd, squares.tensors_of(odd), data.raw, data.labels)
 
 
 class Branching(Twice):
