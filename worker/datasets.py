@@ -284,7 +284,7 @@ class StreamedExamples(Examples):
         """All examples once; batches do not reach across blocks."""
         for raw, rows in self._groups(generator):
             within = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
-            for chosen in within.split(size):
+            for chosen in torch.split(within, size):
                 inputs = prepare(raw[chosen], self.changes, self.normalisation)
                 yield Batch(inputs, self.labels[rows[chosen]], self.positions[rows[chosen]])
 
@@ -322,6 +322,6 @@ class StreamedExamples(Examples):
             if low == high:
                 continue
             column = self.manifest.read(file, group, ["input"])["input"]
-            for rows in torch.arange(low, high).split(BLOCK_ROWS):
+            for rows in torch.split(torch.arange(low, high), BLOCK_ROWS):
                 wanted = pa.array((self.positions[rows] - first).numpy())
                 yield decode(column.take(wanted), first), rows

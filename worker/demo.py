@@ -173,7 +173,7 @@ class Client:
         drawn = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(SEED))[:100]]
         triggered = train[pictures.labels[train] == TRIGGERED_CLASS]
         backdoor = {"kind": "backdoor", "sample_ids": _ids(triggered), "transform": TRIGGER.model_dump(mode="json")}
-        wishes = [
+        wishes: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             ("a-samples", {"kind": "samples", "sample_ids": _ids(drawn)}, {"name": "deepclean"}),
             ("b-class", {"kind": "class", "label": FORGOTTEN_CLASS}, story.class_method),
             ("c-backdoor", backdoor, story.backdoor_method),
@@ -194,7 +194,7 @@ class Client:
         done = self.call("GET", f"/forget-requests/{accepted['id']}").json()
         alias = self.call("GET", "/models/reader/aliases/deployed")
         self.deploy(done["result_version_id"], alias.headers["ETag"])
-        return accepted["id"]
+        return str(accepted["id"])
 
     def follow(self, title: str, job_id: str) -> None:
         """A progress bar from the job's events, until its end."""

@@ -29,7 +29,7 @@ from worker.numerics.weights import Build, Weights, network_with
 
 _ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
 _METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
-_METRICS: TypeAdapter[list[MetricParams]] = TypeAdapter(list[AnyMetric])
+_METRIC: TypeAdapter[MetricParams] = TypeAdapter(AnyMetric)
 _TRANSFORM: TypeAdapter[TransformParams] = TypeAdapter(AnyTransform)
 
 
@@ -120,7 +120,7 @@ class Case:
     @property
     def metrics(self) -> list[MetricParams]:
         """What the audit measures."""
-        return _METRICS.validate_python(self.request.audit["metrics"])
+        return [_METRIC.validate_python(metric) for metric in self.request.audit["metrics"]]
 
     @property
     def pattern(self) -> Pattern:

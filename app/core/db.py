@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import DateTime, Engine, create_engine, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -62,4 +62,4 @@ def now(session: Session) -> datetime:
     """The database's clock, so that machines with different clocks agree about leases."""
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)  # one machine, one clock
-    return session.execute(select(func.clock_timestamp())).scalar_one()
+    return session.execute(select(func.clock_timestamp(type_=DateTime(timezone=True)))).scalar_one()

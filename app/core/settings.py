@@ -76,4 +76,4 @@ def get_settings() -> Settings:
         ValidationError: a value is missing, wrong, or contradicts another one.
     """
     home = Path(os.environ.get(HOME_VARIABLE, ".unlearn")).resolve()
-    return Settings(home=home, _env_file=home / SETTINGS_FILE)  # type: ignore[call-arg]  # secrets come from the file
+    return Settings(home=home, _env_file=home / SETTINGS_FILE)

@@ -7,8 +7,6 @@ from pydantic import BaseModel, ConfigDict
 
 from app.domain.findings import Finding
 
-SCHEMA = "unlearnd/audit-report/v1"
-
 
 class Document(BaseModel):
     """Frozen, with the docstrings of its fields in the OpenAPI document."""
@@ -83,7 +81,7 @@ class Asked(Document):
 class ReportBody(Document):
     """One report, self-contained."""
 
-    schema_version: Literal["unlearnd/audit-report/v1"] = SCHEMA
+    schema_version: Literal["unlearnd/audit-report/v1"] = "unlearnd/audit-report/v1"
     report: str
     made_at: datetime
     verdict: str

@@ -1,4 +1,4 @@
-"""A real service for journeys: `unlearn serve` and, with the celery executor, a real worker, over one of the databases."""
+"""A real service for journeys: `unlearn serve` and, with the celery executor, a real worker."""
 
 import contextlib
 import os

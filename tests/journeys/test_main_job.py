@@ -1,6 +1,7 @@
 """From an empty service over HTTP to signed reports, on both databases and with both executors."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from safetensors.torch import load, save
@@ -68,7 +69,7 @@ def values(report: dict[str, object]) -> dict[tuple[str, str], dict[str, float]]
 def test_a_model_forgets_samples_a_class_and_a_backdoor_one_after_the_other(api: Api) -> None:
     # (a) samples, by DeepClean, with a gold
     first = material.positions_of_class(1)[:20]
-    target = {"kind": "samples", "dataset": "digits", "sample_ids": ids(first)}
+    target: dict[str, Any] = {"kind": "samples", "dataset": "digits", "sample_ids": ids(first)}
     wish = {"model": "reader", "target": target, "method": {"name": "deepclean"}, "audit": {"gold": "retrain"}}
     samples = api.forget(**wish, external_id="DSAR-1")
     report = api.report(samples)
@@ -144,7 +145,7 @@ def test_what_goes_wrong_stays_where_it_is(api: Api) -> None:
 
 
 def test_every_kind_and_every_method_can_be_asked_for(api: Api) -> None:
-    wishes = [
+    wishes: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
         ({"kind": "subjects", "subject_ids": ["p3"]}, None),
         ({"kind": "class", "label": 7}, {"name": "truncation"}),
         ({"kind": "samples", "sample_ids": ["d0100", "d0101"]}, {**QUICK_RLD, "name": "rnd"}),
