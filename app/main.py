@@ -4,13 +4,18 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
+from app.audit_reports.routes import router as audit_reports
+from app.catalogue.routes import router as catalogue
+from app.datasets.routes import router as datasets
+from app.forget_requests.routes import router as forget_requests
 from app.keys.routes import router as keys
+from app.models.routes import router as models
 from app.web import openapi, problems
 from app.web.dependencies import known_query
 from app.web.health import router as health
 from app.web.limits import BodyLimit
 
-ROUTERS = (health, keys)
+ROUTERS = (health, catalogue, datasets, models, forget_requests, audit_reports, keys)
 
 
 class Api(FastAPI):

@@ -1,0 +1,1 @@
+"""Forget requests: accepted once, followed to their end."""

@@ -1,0 +1,222 @@
+"""Forget requests on the wire. What comes in may hold ids of samples and subjects; what goes out never does."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from app.catalogue.unions import METRICS, AnyMethod, AnyMetric, AnyTransform
+from app.core.params import Kind
+from app.domain.lifecycle import RequestStatus
+from app.models.schemas import VersionId
+from app.transforms.mask import MaskParams
+from app.web.text import Identity, Line, Name, Ref
+
+Identities = Annotated[list[Identity], Field(min_length=1, max_length=10_000)]
+Label = Annotated[int, Field(ge=0, lt=100_000)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Filter(_Closed):
+    """Training samples by label, by subject, or by both."""
+
+    label: Label | None = None
+    subject_ids: Identities | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.label is None and self.subject_ids is None:
+            raise ValueError("give label, subject_ids or both")
+        return self
+
+
+class _Target(_Closed):
+    dataset: Ref
+    """The data set that the model was trained on."""
+
+
+class SamplesTarget(_Target):
+    """Whole samples, by their ids."""
+
+    kind: Literal["samples"]
+    sample_ids: Identities
+
+
+class SubjectsTarget(_Target):
+    """All training samples of some subjects."""
+
+    kind: Literal["subjects"]
+    subject_ids: Identities
+
+
+class ClassTarget(_Target):
+    """All training samples of a class (pattern A)."""
+
+    kind: Literal["class"]
+    label: Label
+
+
+class _PartTarget(_Target):
+    sample_ids: Identities | None = None
+    filter: Filter | None = None
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> Self:
+        if (self.sample_ids is None) == (self.filter is None):
+            raise ValueError("give sample_ids or filter, and only one of them")
+        return self
+
+
+class BackdoorTarget(_PartTarget):
+    """The trigger in some samples (pattern B)."""
+
+    kind: Literal["backdoor"]
+    transform: AnyTransform | None = None
+    """T, which adds the trigger to an input."""
+    pairs: Ref | None = None
+    """A data set of the same samples without the trigger, matched by sample_id."""
+
+    @model_validator(mode="after")
+    def _known_trigger(self) -> Self:
+        if self.transform is None and self.pairs is None:
+            raise ValueError("give transform, pairs or both")
+        return self
+
+
+class LeakageTarget(_PartTarget):
+    """A leaked feature in some samples (pattern C)."""
+
+    kind: Literal["leakage"]
+    mask: MaskParams
+    """Covers the feature."""
+    transform: AnyTransform | None = None
+    """T, which adds the feature; with it D_r,extra can be measured."""
+
+
+AnyTarget = Annotated[
+    SamplesTarget | SubjectsTarget | ClassTarget | BackdoorTarget | LeakageTarget, Field(discriminator="kind")
+]
+
+
+class AutoMethod(_Closed):
+    """The service chooses: the cheapest method that the model's stored state allows."""
+
+    name: Literal["auto"]
+
+
+class AuditIn(_Closed):
+    """How the result is audited."""
+
+    metrics: Annotated[list[AnyMetric], Field(min_length=1, max_length=20)] = Field(
+        default_factory=lambda: [metric() for metric in METRICS]
+    )
+    """By default all of them."""
+    gold: Literal["none", "retrain", "registered"] = "none"
+    """What a retrained model would answer: not asked, retrained for this audit, or taken from registered versions."""
+    gold_seeds: Annotated[int, Field(ge=1, le=10)] = 1
+    """Retrained models, one seed each."""
+    gold_versions: Annotated[list[VersionId], Field(max_length=10)] = Field(default_factory=list)
+    """For `registered`, and only then: versions of role gold."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.gold == "registered") != bool(self.gold_versions):
+            raise ValueError("gold_versions belong to gold `registered`, which needs them")
+        names = [metric.name for metric in self.metrics]
+        if len(set(names)) != len(names) or len(set(self.gold_versions)) != len(self.gold_versions):
+            raise ValueError("a metric or a gold version stands twice")
+        return self
+
+
+class ForgetRequestIn(_Closed):
+    """What shall be forgotten, by which model, how, and how that is audited."""
+
+    model: Ref
+    alias: Name = "deployed"
+    """The version that this alias points to is the one that forgets."""
+    version: VersionId | None = None
+    """Or this version."""
+    target: AnyTarget
+    method: AnyMethod | AutoMethod = Field(default=AutoMethod(name="auto"), discriminator="name")
+    audit: AuditIn = Field(default_factory=AuditIn)
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    external_id: Line | None = None
+    """The caller's own reference."""
+    received_at: AwareDatetime | None = None
+    """When the person asked; by default now. The deadline counts from here."""
+
+    @model_validator(mode="after")
+    def _one_version(self) -> Self:
+        if self.version is not None and "alias" in self.model_fields_set:
+            raise ValueError("give alias or version, not both")
+        return self
+
+
+class StoredTarget(BaseModel):
+    """What the row keeps of a target: everything but the ids of samples and subjects."""
+
+    kind: Kind
+    dataset: str
+    label: int | None = None
+    """Of a class, or of a filter."""
+    transform: AnyTransform | None = None
+    mask: MaskParams | None = None
+    pairs: str | None = None
+
+
+class ActionOut(BaseModel):
+    """Something that the caller may do now."""
+
+    action: str
+    method: str
+    href: str
+
+
+class TransitionOut(BaseModel):
+    """When it came into a state."""
+
+    status: RequestStatus
+    at: datetime
+
+
+class CoveredOut(BaseModel):
+    """Samples of the target that an earlier request covers."""
+
+    forget_request: str
+    samples: int
+
+
+class ForgetRequestOut(BaseModel):
+    """A forget request, without a single id of a sample or a subject."""
+
+    id: str
+    model_id: str
+    dataset_id: str
+    base_version_id: str
+    alias: str | None
+    kind: Kind
+    target: StoredTarget
+    method: dict[str, Any]
+    method_chosen_by: str
+    method_reason: str | None
+    audit: dict[str, Any]
+    seed: int
+    sample_count: int
+    already_forgotten: list[CoveredOut]
+    external_id: str | None
+    received_at: datetime
+    due_at: datetime
+    overdue: bool
+    status: RequestStatus
+    status_reason: str | None
+    status_detail: str | None
+    final: bool
+    transitions: list[TransitionOut]
+    job_id: str | None
+    result_version_id: str | None
+    audit_report_id: str | None
+    created_at: datetime
+    next_actions: list[ActionOut]

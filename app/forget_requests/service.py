@@ -1,0 +1,306 @@
+"""The life of a forget request: accepted in one transaction, followed along its job, completed or released."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.audit_log import service as audit_log
+from app.core.errors import Conflict, NotFound, invalid_field
+from app.core.ids import new_id
+from app.core.params import Kind, MethodParams, Need
+from app.datasets import service as datasets
+from app.domain.deadlines import due_at
+from app.domain.lifecycle import REQUEST_ARROWS, JobKind, JobStatus, RequestStatus, check_arrow, is_final
+from app.forget_requests import targets, tombstones
+from app.forget_requests.policy import Choice, Stock, choose
+from app.forget_requests.queries import excluded_positions, forgotten_classes, positions
+from app.forget_requests.schemas import (
+    ActionOut,
+    AuditIn,
+    ForgetRequestIn,
+    ForgetRequestOut,
+)
+from app.jobs import service as jobs
+from app.models import aliases
+from app.models import service as models
+from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
+from app.tables.base import utcnow
+from app.web.pages import Page, Paging, fetch
+
+__all__ = [
+    "cancel",
+    "complete",
+    "describe",
+    "excluded_positions",
+    "follow",
+    "forgotten_classes",
+    "get",
+    "listing",
+    "positions",
+    "submit",
+    "transition",
+]
+
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_STATUS_OF: Mapping[JobStatus, RequestStatus] = {
+    JobStatus.QUEUED: RequestStatus.QUEUED,
+    JobStatus.RUNNING: RequestStatus.RUNNING,
+    JobStatus.FAILED: RequestStatus.FAILED,
+    JobStatus.LOST: RequestStatus.FAILED,
+    JobStatus.CANCELLING: RequestStatus.CANCELLING,
+    JobStatus.CANCELLED: RequestStatus.CANCELLED,
+}
+"""What a request is while its job is. A job that succeeded is not here: `complete` says what came of it."""
+
+
+def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: str) -> ForgetRequest:
+    """Accept a request: check all that is cheap now, take its samples, queue its job. One transaction, the caller's."""
+    received_at = _received_at(wish)
+    model, version, dataset = _subject(session, wish, tenant_id)
+    targets.check_transforms(wish.target, dataset)
+    asked_for = targets.resolve(wish.target, dataset)
+    kind = Kind(wish.target.kind)
+    choice = _method(session, wish, model, version, kind)
+    _check_audit(session, wish.audit, model)
+    free, covered = tombstones.not_yet_claimed(session, model.id, dataset.id, asked_for, kind)
+    _check_something_stays(session, dataset, free, kind)
+    request = ForgetRequest(
+        id=new_id("fr"),
+        tenant_id=tenant_id,
+        model_id=model.id,
+        dataset_id=dataset.id,
+        base_version_id=version.id,
+        alias=None if wish.version else wish.alias,
+        kind=kind.value,
+        target=targets.stored(wish.target, dataset).model_dump(mode="json"),
+        method=choice.method.model_dump(mode="json"),
+        method_chosen_by=choice.chosen_by,
+        method_reason=choice.reason,
+        audit=wish.audit.model_dump(mode="json"),
+        seed=wish.seed,
+        sample_count=len(free),
+        already_forgotten=_listed(covered),
+        external_id=wish.external_id,
+        received_at=received_at,
+        due_at=due_at(received_at),
+        status=RequestStatus.RECEIVED,
+        transitions=[],
+    )
+    session.add(request)
+    session.flush()
+    tombstones.claim(session, request, free)
+    _write_down(session, request, actor)
+    job = jobs.enqueue(
+        session,
+        tenant_id=tenant_id,
+        kind=JobKind.UNLEARNING,
+        subject_id=request.id,
+        actor=actor,
+        exclusive_model_id=model.id,
+    )
+    request.job_id = job.id
+    transition(session, request, RequestStatus.QUEUED, actor=actor)
+    return request
+
+
+def get(session: Session, request_id: str, *, tenant_id: str) -> ForgetRequest:
+    """One request of the tenant."""
+    request = session.scalar(
+        select(ForgetRequest).where(ForgetRequest.id == request_id, ForgetRequest.tenant_id == tenant_id)
+    )
+    if request is None:
+        raise NotFound("There is no such forget request.", code="no_such_forget_request")
+    return request
+
+
+def listing(
+    session: Session, paging: Paging, *, tenant_id: str, status: RequestStatus | None = None, model: str | None = None
+) -> Page[ForgetRequestOut]:
+    """The tenant's requests; only of one status or one model, where they are given."""
+    statement = select(ForgetRequest).where(ForgetRequest.tenant_id == tenant_id)
+    if status is not None:
+        statement = statement.where(ForgetRequest.status == status)
+    if model is not None:
+        found = models.find(session, model, tenant_id=tenant_id)
+        statement = statement.where(ForgetRequest.model_id == (found.id if found else ""))
+    return fetch(session, statement, ForgetRequest.id, paging, describe)
+
+
+def describe(request: ForgetRequest) -> ForgetRequestOut:
+    """A request as the wire has it."""
+    computed = {"overdue", "final", "next_actions"}
+    facts = {name: getattr(request, name) for name in ForgetRequestOut.model_fields if name not in computed}
+    final = is_final(request.status)
+    return ForgetRequestOut(
+        **facts, final=final, overdue=not final and utcnow() > request.due_at, next_actions=_next_actions(request)
+    )
+
+
+def cancel(session: Session, request: ForgetRequest, *, actor: str) -> ForgetRequest:
+    """Have it not done, if there is still time. A second call changes nothing."""
+    job = session.get_one(Job, request.job_id)
+    request = _locked(session, request.id)
+    if request.status in {RequestStatus.CANCELLING, RequestStatus.CANCELLED}:
+        return request
+    if is_final(request.status):
+        raise Conflict(f"The request is over: {request.status}.", code="already_final")
+    follow(session, jobs.cancel(session, job, actor=actor), actor=actor)
+    return request
+
+
+# What the worker reports.
+
+
+def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
+    """Let the request go where its job went."""
+    status = _STATUS_OF.get(job.status)
+    request = session.scalar(select(ForgetRequest).where(ForgetRequest.job_id == job.id))
+    if request is None or status is None or is_final(request.status):
+        return
+    for step in _way(request.status, status):
+        last = step is status
+        transition(
+            session,
+            request,
+            step,
+            reason=job.status_reason if last else None,
+            detail=job.status_detail if last else None,
+            actor=actor,
+        )
+
+
+def complete(session: Session, request: ForgetRequest, *, version_id: str, report_id: str) -> None:
+    """It is forgotten and audited."""
+    request.result_version_id, request.audit_report_id = version_id, report_id
+    for step in _way(request.status, RequestStatus.COMPLETED):
+        transition(session, request, step)
+    tombstones.seal(session, request)
+
+
+def transition(
+    session: Session,
+    request: ForgetRequest,
+    status: RequestStatus,
+    *,
+    reason: str | None = None,
+    detail: str | None = None,
+    actor: str = "worker",
+) -> None:
+    """Along one arrow of the life cycle, written down. A request that comes to nothing gives its samples back."""
+    check_arrow(request.status, status)
+    request.status, request.status_reason, request.status_detail = status, reason, detail
+    _write_down(session, request, actor)
+    if status in {RequestStatus.FAILED, RequestStatus.CANCELLED}:
+        tombstones.release(session, request)
+
+
+def _way(source: RequestStatus, target: RequestStatus) -> list[RequestStatus]:
+    """The shortest way along the arrows; a report that skipped a state is caught up with. None if it is there."""
+    ways = deque([(source, list[RequestStatus]())])
+    seen = {source}
+    while ways:
+        here, way = ways.popleft()
+        if here is target:
+            return way
+        for step in sorted(REQUEST_ARROWS[here]):
+            if isinstance(step, RequestStatus) and step not in seen:
+                seen.add(step)
+                ways.append((step, [*way, step]))
+    check_arrow(source, target)  # raises: there is no way
+    return []
+
+
+def _write_down(session: Session, request: ForgetRequest, actor: str) -> None:
+    request.transitions = [*request.transitions, {"status": request.status.value, "at": utcnow().isoformat()}]
+    session.flush()
+    audit_log.record(
+        session,
+        tenant_id=request.tenant_id,
+        actor=actor,
+        action=f"forget_request.{request.status.value}",
+        resource=request.id,
+        data={"reason": request.status_reason},
+    )
+
+
+def _locked(session: Session, request_id: str) -> ForgetRequest:
+    statement = select(ForgetRequest).where(ForgetRequest.id == request_id).with_for_update()
+    return session.scalars(statement.execution_options(populate_existing=True)).one()
+
+
+def _received_at(wish: ForgetRequestIn) -> datetime:
+    if wish.received_at is None:
+        return utcnow()
+    if not _EARLIEST <= wish.received_at <= utcnow() + timedelta(days=1):
+        raise invalid_field(
+            "/received_at", "It lies before the year 2000, or more than a day in the future.", code="time_out_of_range"
+        )
+    return wish.received_at.astimezone(UTC)
+
+
+def _subject(session: Session, wish: ForgetRequestIn, tenant_id: str) -> tuple[Model, ModelVersion, Dataset]:
+    model = models.find(session, wish.model, tenant_id=tenant_id)
+    if model is None:
+        raise invalid_field("/model", "There is no such model.", code="unknown_model")
+    pointer, version_id = _version_id(session, wish, model)
+    version = models.ready_version(session, model, version_id, pointer=pointer, role="candidate")
+    dataset = datasets.ready(session, wish.target.dataset, tenant_id=tenant_id, pointer="/target/dataset")
+    if dataset.id != model.dataset_id:
+        raise invalid_field("/target/dataset", "The model was not trained on this data set.", code="wrong_dataset")
+    return model, version, dataset
+
+
+def _version_id(session: Session, wish: ForgetRequestIn, model: Model) -> tuple[str, str]:
+    if wish.version is not None:
+        return "/version", wish.version
+    alias = aliases.find(session, model, wish.alias)
+    if alias is None:
+        raise invalid_field("/alias", "The model has no such alias; create it or name a version.", code="unknown_alias")
+    return "/alias", alias.version_id
+
+
+def _method(session: Session, wish: ForgetRequestIn, model: Model, version: ModelVersion, kind: Kind) -> Choice:
+    recipe = model.recipe or {}
+    there = {
+        Need.FISHER: version.fisher_path is not None,
+        Need.RECIPE: model.recipe is not None,
+        Need.INITIAL_WEIGHTS: version.initial_weights_path is not None or recipe.get("initial_seed") is not None,
+    }
+    has = frozenset(need for need, found in there.items() if found)
+    pending = models.fisher_status(session, version) == "pending"
+    wanted = wish.method if isinstance(wish.method, MethodParams) else None
+    return choose(wanted, kind, Stock(has, fisher_pending=pending))
+
+
+def _check_audit(session: Session, audit: AuditIn, model: Model) -> None:
+    if audit.gold == "retrain" and model.recipe is None:
+        raise invalid_field("/audit/gold", "Retraining needs the training recipe of the model.", code="recipe_missing")
+    for place, version_id in enumerate(audit.gold_versions):
+        models.ready_version(session, model, version_id, pointer=f"/audit/gold_versions/{place}", role="gold")
+
+
+def _check_something_stays(session: Session, dataset: Dataset, free: list[int], kind: Kind) -> None:
+    trained = sum((dataset.counts or {}).get("train", {}).values())
+    gone = set(excluded_positions(session, dataset.id)) | set(free)
+    if tombstones.scope_of(kind) == tombstones.SAMPLE and len(gone) >= trained:
+        raise invalid_field("/target", "No training sample would stay; delete the model instead.", code="nothing_stays")
+
+
+def _listed(covered: Counter[str]) -> list[dict[str, object]]:
+    return [{"forget_request": owner, "samples": count} for owner, count in sorted(covered.items())]
+
+
+def _next_actions(request: ForgetRequest) -> list[ActionOut]:
+    here = f"/forget-requests/{request.id}"
+    actions = []
+    if request.status in {RequestStatus.QUEUED, RequestStatus.RUNNING, RequestStatus.VERIFYING}:
+        actions.append(ActionOut(action="cancel", method="POST", href=f"{here}/cancel"))
+    if request.audit_report_id is not None:
+        actions.append(ActionOut(action="read_report", method="GET", href=f"/audit-reports/{request.audit_report_id}"))
+    if request.status is RequestStatus.COMPLETED and request.result_version_id is not None:
+        weights = f"/models/{request.model_id}/versions/{request.result_version_id}/weights"
+        actions.append(ActionOut(action="download_weights", method="GET", href=weights))
+    return actions

@@ -1,0 +1,96 @@
+"""Tombstones: which samples are spoken for, by which request, and which are forgotten for ever."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.errors import Conflict
+from app.core.ids import new_id
+from app.core.params import FEATURE_KINDS, Kind
+from app.domain.lifecycle import RequestStatus
+from app.tables import ForgetRequest, Tombstone
+from app.tables.base import utcnow
+
+SAMPLE, FEATURE = "sample", "feature"
+
+
+def scope_of(kind: str) -> str:
+    """What a request of this kind takes: the whole sample, or something in it."""
+    return FEATURE if Kind(kind) in FEATURE_KINDS else SAMPLE
+
+
+def not_yet_claimed(
+    session: Session, model_id: str, dataset_id: str, positions: Sequence[int], kind: Kind
+) -> tuple[list[int], Counter[str]]:
+    """What is left of the positions, and how many of them earlier requests of this model cover."""
+    claims = session.execute(
+        select(Tombstone.position, Tombstone.forget_request_id).where(
+            Tombstone.model_id == model_id,
+            Tombstone.dataset_id == dataset_id,
+            Tombstone.scope.in_({SAMPLE, scope_of(kind)}),
+        )
+    )
+    owners: dict[int, str] = {row.position: row.forget_request_id for row in claims}
+    free = [position for position in positions if position not in owners]
+    covered = Counter(owners[position] for position in positions if position in owners)
+    if not free:
+        raise _nothing_left(session, covered)
+    return free, covered
+
+
+def claim(session: Session, request: ForgetRequest, positions: Sequence[int]) -> None:
+    """Take the samples; the unique constraint decides between two who come at once."""
+    common = {
+        "tenant_id": request.tenant_id,
+        "model_id": request.model_id,
+        "dataset_id": request.dataset_id,
+        "forget_request_id": request.id,
+        "scope": scope_of(request.kind),
+        "created_at": utcnow(),
+        "forgotten_at": None,
+    }
+    rows = [{"id": new_id("ts"), "position": position, **common} for position in positions]
+    try:
+        session.execute(insert(Tombstone), rows)
+    except IntegrityError:
+        raise Conflict(
+            "Another request took some of these samples just now; ask again to see which are left.",
+            code="already_requested",
+            retryable=True,
+        ) from None
+
+
+def release(session: Session, request: ForgetRequest) -> None:
+    """The request comes to nothing: others may ask for its samples."""
+    session.execute(
+        delete(Tombstone).where(Tombstone.forget_request_id == request.id, Tombstone.forgotten_at.is_(None))
+    )
+
+
+def seal(session: Session, request: ForgetRequest) -> None:
+    """Forgotten, for ever."""
+    session.execute(update(Tombstone).where(Tombstone.forget_request_id == request.id).values(forgotten_at=utcnow()))
+
+
+def _nothing_left(session: Session, covered: Counter[str]) -> Conflict:
+    requests = session.scalars(select(ForgetRequest).where(ForgetRequest.id.in_(covered)).order_by(ForgetRequest.id))
+    found = list(requests)
+    waiting = [request for request in found if request.status is not RequestStatus.COMPLETED]
+    request = (waiting or found)[-1]
+    headers = {"Location": f"/forget-requests/{request.id}"}
+    if waiting:
+        return Conflict(
+            "An earlier request that is not finished covers all of it; follow that one.",
+            code="already_requested",
+            headers=headers,
+            forget_request=request.id,
+        )
+    return Conflict(
+        "The model has forgotten all of it already.",
+        code="already_forgotten",
+        headers=headers,
+        forget_request=request.id,
+    )

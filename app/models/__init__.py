@@ -1,0 +1,1 @@
+"""Registered models: networks, their write-once versions, and the aliases that point to them."""

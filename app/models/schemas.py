@@ -1,0 +1,145 @@
+"""Models, versions and aliases on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.catalogue.unions import AnyArchitecture
+from app.datasets.schemas import FilePath
+from app.domain.lifecycle import VersionStatus
+from app.web.text import Name, Ref, id_pattern
+
+VersionId = Annotated[str, Field(pattern=id_pattern("mv"))]
+Role = Literal["candidate", "gold"]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Preprocessing(_Closed):
+    """Inputs are scaled to [0, 1], then (x - mean) / std: one number, or one for each channel."""
+
+    mean: Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=1, max_length=65_536)]
+    std: Annotated[list[Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=1, max_length=65_536)]
+
+
+class TrainingRecipe(_Closed):
+    """How the model was trained: what a gold retraining needs."""
+
+    optimizer: Literal["sgd"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0, le=100)]
+    """At its peak."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: Annotated[float | None, Field(gt=0, le=1e9)] = None
+    """Largest norm of the gradient."""
+    initial_seed: Annotated[int | None, Field(ge=0, lt=2**63)] = None
+    """The seed from which this service's factory built the initial weights; leave it out if trained elsewhere."""
+
+
+class ModelIn(_Closed):
+    """A model to be registered."""
+
+    name: Name
+    task: Literal["classification"] = "classification"
+    architecture: AnyArchitecture
+    preprocessing: Preprocessing
+    recipe: TrainingRecipe | None = None
+    """Without it nothing can be retrained."""
+    dataset: Ref
+    """The data set that it was trained on."""
+
+
+class ModelOut(BaseModel):
+    """A registered model."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    name: str
+    task: str
+    architecture: dict[str, Any]
+    preprocessing: Preprocessing
+    recipe: TrainingRecipe | None
+    dataset_id: str
+    created_at: datetime
+
+
+class VersionIn(_Closed):
+    """Weights that lie on the service's machine."""
+
+    path: FilePath
+    """A safetensors file; it is copied."""
+    initial_weights_path: FilePath | None = None
+    """The weights before training, with the same names, types and shapes."""
+    role: Role = "candidate"
+    """`candidate`: may be deployed. `gold`: a retrained reference for audits."""
+    parent: VersionId | None = None
+    sha256: Sha256 | None = None
+    """If given, the file at `path` must have it."""
+
+
+class FisherOut(BaseModel):
+    """The stored Fisher diagonal: `pending` while a job computes it."""
+
+    status: Literal["ready", "pending", "none"]
+    count: int | None
+    """Samples that it is a mean over."""
+
+
+class VersionOut(BaseModel):
+    """One version of a model."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    model_id: str
+    number: int
+    role: Role
+    parent_id: str | None
+    made_by_job_id: str | None
+    status: VersionStatus
+    status_reason: str | None
+    status_detail: str | None
+    weights_sha256: str
+    weights_bytes: int
+    initial_weights_sha256: str | None
+    silenced_classes: list[int]
+    job_id: str | None
+    fisher: FisherOut
+    created_at: datetime
+
+
+class AliasIn(_Closed):
+    """Where an alias shall point."""
+
+    version: VersionId
+
+
+class AliasOut(BaseModel):
+    """A name that points to a version; `revision` is its ETag."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    model_id: str
+    version_id: str
+    revision: int
+
+
+class AliasChangeOut(BaseModel):
+    """One change of an alias."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    version_id: str
+    revision: int
+    changed_by: str
+    changed_at: datetime

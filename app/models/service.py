@@ -1,0 +1,304 @@
+"""Registering models and versions, and what their jobs found."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.audit_log import service as audit_log
+from app.core.errors import Conflict, NotFound, invalid_field
+from app.core.ids import new_id
+from app.datasets import service as datasets
+from app.domain.lifecycle import JobKind, VersionStatus, check_arrow, is_final
+from app.jobs import service as jobs
+from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
+from app.models.schemas import FisherOut, ModelIn, ModelOut, Role, VersionOut
+from app.tables import Dataset, Job, Model, ModelVersion
+from app.web.pages import Page, Paging, fetch
+from app.web.text import is_id
+
+
+def register(session: Session, wish: ModelIn, *, tenant_id: str, actor: str) -> Model:
+    """Register a model; the data set that it was trained on must be ready, and fit."""
+    dataset = datasets.ready(session, wish.dataset, tenant_id=tenant_id, pointer="/dataset")
+    _check_fit(wish, dataset)
+    model = Model(
+        id=new_id("mod"),
+        tenant_id=tenant_id,
+        name=wish.name,
+        task=wish.task,
+        architecture=wish.architecture.model_dump(mode="json"),
+        preprocessing=wish.preprocessing.model_dump(),
+        recipe=wish.recipe.model_dump() if wish.recipe else None,
+        dataset_id=dataset.id,
+    )
+    try:
+        with session.begin_nested():
+            session.add(model)
+    except IntegrityError:
+        raise Conflict("A model of this name exists.", code="name_taken") from None
+    record(session, model, actor, "model.registered", {"dataset": dataset.id})
+    return model
+
+
+def _check_fit(wish: ModelIn, dataset: Dataset) -> None:
+    shape = tuple(dataset.input_shape or ())
+    misfit = wish.architecture.misfit(shape, dataset.classes)
+    if misfit is not None:
+        raise invalid_field("/architecture", misfit, code="architecture_misfit")
+    for name in ("mean", "std"):
+        if len(getattr(wish.preprocessing, name)) not in {1, shape[0]}:
+            raise invalid_field(
+                f"/preprocessing/{name}",
+                f"Give one number, or one for each of {shape[0]}.",
+                code="preprocessing_misfit",
+            )
+
+
+def get(session: Session, ref: str, *, tenant_id: str) -> Model:
+    """One model of the tenant, by name or id."""
+    model = find(session, ref, tenant_id=tenant_id)
+    if model is None:
+        raise NotFound("There is no such model.", code="no_such_model")
+    return model
+
+
+def find(session: Session, ref: str, *, tenant_id: str) -> Model | None:
+    """One model of the tenant, by name or id, if there is one."""
+    key = Model.id if is_id("mod", ref) else Model.name
+    return session.scalar(select(Model).where(key == ref, Model.tenant_id == tenant_id))
+
+
+def listing(session: Session, paging: Paging, *, tenant_id: str) -> Page[ModelOut]:
+    """The tenant's models."""
+    return fetch(session, select(Model).where(Model.tenant_id == tenant_id), Model.id, paging, ModelOut.model_validate)
+
+
+def add_version(
+    session: Session,
+    model: Model,
+    weights: Arrival,
+    *,
+    actor: str,
+    role: Role = "candidate",
+    parent: str | None = None,
+    initial: Arrival | None = None,
+    sha256: str | None = None,
+) -> ModelVersion:
+    """A new version from weights that have arrived; validated in the background."""
+    check_header(weights, pointer="/path")
+    if sha256 is not None and sha256 != weights.sha256:
+        raise wrong_digest("/sha256")
+    if initial is not None:
+        check_alike(weights.path, initial, pointer="/initial_weights_path")
+    if parent is not None and _find_version(session, model, parent) is None:
+        raise invalid_field("/parent", "This model has no such version.", code="unknown_version")
+    version_id = new_id("mv")
+    folder = folder_of(model.id, version_id)
+    version = ModelVersion(
+        id=version_id,
+        tenant_id=model.tenant_id,
+        model_id=model.id,
+        number=_next_number(session, model.id),
+        role=role,
+        parent_id=parent,
+        status=VersionStatus.VALIDATING,
+        weights_path=str(folder / "weights.safetensors"),
+        weights_sha256=weights.sha256,
+        weights_bytes=weights.size,
+        initial_weights_path=str(folder / "initial.safetensors") if initial else None,
+        initial_weights_sha256=initial.sha256 if initial else None,
+        silenced_classes=[],
+    )
+    session.add(version)
+    session.flush()
+    record(session, version, actor, "version.validating", {"sha256": version.weights_sha256})
+    _start(session, version, JobKind.VERSION_VALIDATION, actor)
+    place(weights, folder / "weights.safetensors")
+    if initial is not None:
+        place(initial, folder / "initial.safetensors")
+    return version
+
+
+def add_initial_weights(session: Session, version: ModelVersion, arrival: Arrival, *, actor: str) -> ModelVersion:
+    """The weights before training, once."""
+    locked = session.scalars(
+        select(ModelVersion)
+        .where(ModelVersion.id == version.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    if locked.initial_weights_path is not None:
+        raise Conflict("This version has its initial weights; they are written once.", code="initial_weights_exist")
+    check_alike(Path(locked.weights_path), arrival, pointer="")
+    target = folder_of(locked.model_id, locked.id) / "initial.safetensors"
+    locked.initial_weights_path, locked.initial_weights_sha256 = str(target), arrival.sha256
+    session.flush()
+    record(session, locked, actor, "version.initial_weights", {"sha256": arrival.sha256})
+    place(arrival, target)
+    return locked
+
+
+def version_of(session: Session, model: Model, version_id: str) -> ModelVersion:
+    """One version of the model."""
+    version = _find_version(session, model, version_id)
+    if version is None:
+        raise NotFound("This model has no such version.", code="no_such_version")
+    return version
+
+
+def versions(session: Session, model: Model, paging: Paging) -> Page[VersionOut]:
+    """The model's versions."""
+    statement = select(ModelVersion).where(ModelVersion.model_id == model.id)
+    return fetch(session, statement, ModelVersion.id, paging, lambda version: describe_version(session, version))
+
+
+def ready_version(session: Session, model: Model, version_id: str, *, pointer: str, role: Role) -> ModelVersion:
+    """The version that a field of a body names, fit to be used in that role."""
+    version = _find_version(session, model, version_id)
+    if version is None:
+        raise invalid_field(pointer, "This model has no such version.", code="unknown_version")
+    if version.role != role:
+        raise invalid_field(pointer, f"This needs a version whose role is {role}.", code="wrong_role")
+    if version.status is VersionStatus.VALIDATING:
+        raise Conflict("The version is still being validated.", code="version_not_ready", retryable=True)
+    if version.status is VersionStatus.INVALID:
+        raise invalid_field(pointer, "The version was found invalid; its status says why.", code="version_invalid")
+    return version
+
+
+def readable_weights(version: ModelVersion) -> Path:
+    """The file of weights that were found good."""
+    if version.status is not VersionStatus.READY:
+        raise Conflict(
+            "Only weights that were found good are given out.",
+            code="version_not_ready",
+            retryable=version.status is VersionStatus.VALIDATING,
+        )
+    return Path(version.weights_path)
+
+
+def describe_version(session: Session, version: ModelVersion) -> VersionOut:
+    """A version as the wire has it."""
+    facts = {name: getattr(version, name) for name in VersionOut.model_fields if name != "fisher"}
+    return VersionOut(**facts, fisher=FisherOut(status=fisher_status(session, version), count=version.fisher_count))
+
+
+def fisher_status(session: Session, version: ModelVersion) -> Any:
+    """`ready`, `pending` while a job computes it, or `none`."""
+    if version.fisher_path is not None:
+        return "ready"
+    job = session.get(Job, version.job_id) if version.job_id else None
+    return "pending" if job is not None and job.kind is JobKind.FISHER and not is_final(job.status) else "none"
+
+
+def compute_fisher(session: Session, version: ModelVersion, *, actor: str) -> ModelVersion:
+    """Have the Fisher diagonal computed, where there is none."""
+    readable_weights(version)
+    status = fisher_status(session, version)
+    if status != "none":
+        raise Conflict("The Fisher diagonal is there, or on its way.", code=f"fisher_{status}")
+    _start(session, version, JobKind.FISHER, actor)
+    return version
+
+
+# What the worker reports.
+
+
+def settle_version(session: Session, version_id: str) -> ModelVersion:
+    """Validation found it good; the Fisher diagonal of a candidate is computed next."""
+    version = session.get_one(ModelVersion, version_id)
+    transition(session, version, VersionStatus.READY)
+    if version.role == "candidate":
+        _start(session, version, JobKind.FISHER, "worker")
+    return version
+
+
+def reject_version(session: Session, version_id: str, code: str, detail: str) -> ModelVersion:
+    """Validation found it bad."""
+    version = session.get_one(ModelVersion, version_id)
+    transition(session, version, VersionStatus.INVALID, reason=code, detail=detail)
+    return version
+
+
+def store_fisher(session: Session, version_id: str, *, path: str, sha256: str, count: int) -> ModelVersion:
+    """The Fisher diagonal is computed and in its place."""
+    version = session.get_one(ModelVersion, version_id)
+    version.fisher_path, version.fisher_sha256, version.fisher_count = path, sha256, count
+    session.flush()
+    record(session, version, "worker", "version.fisher", {"sha256": sha256, "count": count})
+    return version
+
+
+def publish_version(
+    session: Session,
+    *,
+    parent: ModelVersion,
+    version_id: str,
+    job_id: str,
+    weights_path: str,
+    weights_sha256: str,
+    weights_bytes: int,
+    silenced_classes: list[int],
+    actor: str = "worker",
+) -> ModelVersion:
+    """The result of an unlearning job: ready at once, and its Fisher diagonal on its way."""
+    version = ModelVersion(
+        id=version_id,
+        tenant_id=parent.tenant_id,
+        model_id=parent.model_id,
+        number=_next_number(session, parent.model_id),
+        role="candidate",
+        parent_id=parent.id,
+        made_by_job_id=job_id,
+        status=VersionStatus.READY,
+        weights_path=weights_path,
+        weights_sha256=weights_sha256,
+        weights_bytes=weights_bytes,
+        silenced_classes=list(silenced_classes),
+    )
+    session.add(version)
+    session.flush()
+    record(session, version, actor, "version.ready", {"sha256": weights_sha256, "parent": parent.id})
+    _start(session, version, JobKind.FISHER, actor)
+    return version
+
+
+def transition(
+    session: Session,
+    version: ModelVersion,
+    status: VersionStatus,
+    *,
+    reason: str | None = None,
+    detail: str | None = None,
+    actor: str = "worker",
+) -> None:
+    """Along one arrow of the life cycle, written down."""
+    check_arrow(version.status, status)
+    version.status, version.status_reason, version.status_detail = status, reason, detail
+    session.flush()
+    record(session, version, actor, f"version.{status.value}", {"reason": reason})
+
+
+def record(session: Session, row: Model | ModelVersion, actor: str, action: str, data: dict[str, Any]) -> None:
+    """One entry of the audit log."""
+    audit_log.record(session, tenant_id=row.tenant_id, actor=actor, action=action, resource=row.id, data=data)
+
+
+def _start(session: Session, version: ModelVersion, kind: JobKind, actor: str) -> None:
+    job = jobs.enqueue(session, tenant_id=version.tenant_id, kind=kind, subject_id=version.id, actor=actor)
+    version.job_id = job.id
+    session.flush()
+
+
+def _find_version(session: Session, model: Model, version_id: str) -> ModelVersion | None:
+    return session.scalar(select(ModelVersion).where(ModelVersion.id == version_id, ModelVersion.model_id == model.id))
+
+
+def _next_number(session: Session, model_id: str) -> int:
+    # The model's row is the lock: two versions at once would get one number.
+    session.execute(select(Model.id).where(Model.id == model_id).with_for_update())
+    newest = session.scalar(select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model_id))
+    return (newest or 0) + 1
