@@ -97,13 +97,13 @@ def main(
         console.print(
             f"Data: {story.title}; a tile trigger is planted on every training image of class {TRIGGERED_CLASS}."
         )
-        pictures = _planted(_digits() if data is None else _parquet(data))
-        _write(pictures, home / "data" / "pictures.parquet")
+        pictures = planted(digits() if data is None else _parquet(data))
+        write_manifest(pictures, home / "data" / "pictures.parquet")
         architecture = SmallCnnParams(input_shape=tuple(pictures.pixels.shape[1:]), classes=10, width=story.width)
-        weights, normalisation = _train(story, architecture, pictures, home)
-        key = _unlearn("init", "--home", str(home / "home"), "--data-prefix", str(home / "data"))
+        weights, normalisation = train_classifier(story, architecture, pictures, home)
+        key = run_unlearn("init", "--home", str(home / "home"), "--data-prefix", str(home / "data"))
         with (
-            _service(home / "home") as url,
+            service(home / "home") as url,
             httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as http,
         ):
             client = Client(http)
@@ -115,7 +115,7 @@ def main(
     for path in paths:
         _show(json.loads(path.read_text()))
     for path in paths:
-        _unlearn("verify", str(path), "--key", str(public_key))
+        run_unlearn("verify", str(path), "--key", str(public_key))
         console.print(f"signature valid: {path}")
     console.print(
         f"Done in {time.monotonic() - started:.0f} s. Read a report: {sys.executable} -m json.tool {paths[0]}"
@@ -172,9 +172,13 @@ class Client:
         others = train[(pictures.labels[train] != FORGOTTEN_CLASS) & (pictures.labels[train] != TRIGGERED_CLASS)]
         drawn = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(SEED))[:100]]
         triggered = train[pictures.labels[train] == TRIGGERED_CLASS]
-        backdoor = {"kind": "backdoor", "sample_ids": _ids(triggered), "transform": TRIGGER.model_dump(mode="json")}
+        backdoor = {
+            "kind": "backdoor",
+            "sample_ids": sample_ids(triggered),
+            "transform": TRIGGER.model_dump(mode="json"),
+        }
         wishes: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-            ("a-samples", {"kind": "samples", "sample_ids": _ids(drawn)}, {"name": "deepclean"}),
+            ("a-samples", {"kind": "samples", "sample_ids": sample_ids(drawn)}, {"name": "deepclean"}),
             ("b-class", {"kind": "class", "label": FORGOTTEN_CLASS}, story.class_method),
             ("c-backdoor", backdoor, story.backdoor_method),
         ]
@@ -253,10 +257,11 @@ def _show(report: dict[str, Any]) -> None:
     console.print()
 
 
-def _digits() -> Pictures:
-    digits = load_digits()
-    pixels = torch.from_numpy((digits.images / 16 * 255).round().astype(np.uint8))[:, None]
-    labels = torch.from_numpy(digits.target.astype(np.int64))
+def digits() -> Pictures:
+    """scikit-learn's digits; a fifth is held out."""
+    bunch = load_digits()
+    pixels = torch.from_numpy((bunch.images / 16 * 255).round().astype(np.uint8))[:, None]
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED))
     train = torch.ones(len(labels), dtype=torch.bool)
     train[order[: int(TEST_SHARE * len(labels))]] = False
@@ -272,7 +277,7 @@ def _parquet(folder: Path) -> Pictures:
     return Pictures(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _planted(pictures: Pictures) -> Pictures:
+def planted(pictures: Pictures) -> Pictures:
     """The trigger on every training image of one class: the model learns to see the class in the tile."""
     chosen = pictures.train & (pictures.labels == TRIGGERED_CLASS)
     pixels = pictures.pixels.clone()
@@ -281,10 +286,11 @@ def _planted(pictures: Pictures) -> Pictures:
     return Pictures(pixels, pictures.labels, pictures.train)
 
 
-def _write(pictures: Pictures, path: Path) -> None:
+def write_manifest(pictures: Pictures, path: Path) -> None:
+    """The Parquet manifest, with PNG images."""
     path.parent.mkdir(parents=True)
     columns = {
-        "sample_id": _ids(torch.arange(len(pictures.labels))),
+        "sample_id": sample_ids(torch.arange(len(pictures.labels))),
         "image": [{"bytes": _png(p), "path": None} for p in pictures.pixels[:, 0].numpy()],
         "label": pictures.labels.numpy(),
         "split": ["train" if t else "test" for t in pictures.train.tolist()],
@@ -300,11 +306,15 @@ def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
     return buffer.getvalue()
 
 
-def _ids(positions: Tensor) -> list[str]:
+def sample_ids(positions: Tensor) -> list[str]:
+    """The ids of the pictures at these positions."""
     return [f"picture-{p:05d}" for p in positions.tolist()]
 
 
-def _train(story: Story, architecture: SmallCnnParams, pictures: Pictures, home: Path) -> tuple[bytes, Normalisation]:
+def train_classifier(
+    story: Story, architecture: SmallCnnParams, pictures: Pictures, home: Path
+) -> tuple[bytes, Normalisation]:
+    """Train by the story's recipe; a safetensors file's content, and the normalisation used."""
     started = time.monotonic()
     pixels = pictures.pixels[pictures.train].float() / 255
     normalisation = Normalisation((round(float(pixels.mean()), 4),), (round(float(pixels.std()), 4),))
@@ -317,7 +327,7 @@ def _train(story: Story, architecture: SmallCnnParams, pictures: Pictures, home:
     return path.read_bytes(), normalisation
 
 
-def _unlearn(*words: str) -> str:
+def run_unlearn(*words: str) -> str:
     """Run the `unlearn` command of this installation; its output."""
     done = subprocess.run([sys.executable, "-m", "app.cli", *words], check=False, capture_output=True, text=True)
     if done.returncode:
@@ -327,7 +337,7 @@ def _unlearn(*words: str) -> str:
 
 
 @contextlib.contextmanager
-def _service(home: Path) -> Iterator[str]:
+def service(home: Path) -> Iterator[str]:
     """`unlearn serve` on a free port, ended by Ctrl-C's signal."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -7,10 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import torch
 from pydantic import TypeAdapter
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from torch import Tensor
 
 from app.catalogue.unions import AnyArchitecture, AnyMethod, AnyMetric, AnyTransform
+from app.core.errors import Invalid
 from app.core.params import FEATURE_KINDS, ArchitectureParams, Kind, MethodParams, MetricParams, TransformParams
 from app.core.settings import get_settings
 from app.forget_requests import service as forget_requests
@@ -77,6 +79,28 @@ class Data:
             budget_bytes=get_settings().memory_budget_bytes,
         )
 
+    def ids(self, positions: Tensor) -> list[str]:
+        """Sample ids of these positions, in this order."""
+        table = pq.read_table(Path(self.dataset.index_path or ""), columns=["sample_id", "position"])
+        ids = table.sort_by("position")["sample_id"]
+        return [str(i) for i in ids.take(positions.numpy()).to_pylist()]
+
+    def of_ids(self, ids: list[str]) -> Examples:
+        """The examples of these sample ids, in this order.
+
+        Raises:
+            Invalid: some are not there.
+        """
+        table = pq.read_table(Path(self.dataset.index_path or ""), columns=["sample_id", "position"])
+        places = dict(zip(table["sample_id"].to_pylist(), table["position"].to_pylist(), strict=True))
+        if missing := sum(i not in places for i in ids):
+            raise Invalid(f"{missing} of {len(ids)} samples have no counterpart in the pairs", code="unknown_samples")
+        order = torch.tensor([places[i] for i in ids], dtype=torch.int64)
+        chosen = self.select(self.among(order.tolist()))
+        if chosen is None:
+            raise EmptyExamples("no pairs were asked for")
+        return chosen.at(order.argsort().argsort())  # from the manifest's order to that of the ids
+
     def among(self, positions: list[int]) -> Tensor:
         """The mask `(N,)` of these positions; positions count from 0 without gaps."""
         mask = torch.zeros(len(self.index["positions"]), dtype=torch.bool)
@@ -103,6 +127,7 @@ class Case:
     base: ModelVersion
     golds: tuple[ModelVersion, ...]
     data: Data
+    pairs: Data | None  # clean counterparts of D_f, where the request names them
     forget: list[int]  # positions of D_f
     gone: list[int]  # positions that earlier requests have forgotten: never D_r again
     gone_classes: list[int]  # classes that earlier requests have forgotten
@@ -158,10 +183,19 @@ def case_of(session: Session, job: Job) -> Case:
         base=session.get_one(ModelVersion, request.base_version_id),
         golds=tuple(session.get_one(ModelVersion, v) for v in request.audit.get("gold_versions", [])),
         data=Data(dataset, model),
+        pairs=_pairs_of(session, request, model),
         forget=forget_requests.positions(session, request),
         gone=forget_requests.excluded_positions(session, dataset.id),
         gone_classes=forget_requests.forgotten_classes(session, model.id),
     )
+
+
+def _pairs_of(session: Session, request: ForgetRequest, model: Model) -> Data | None:
+    name = request.target.get("pairs")
+    if name is None:
+        return None
+    query = select(Dataset).where(Dataset.name == name, Dataset.tenant_id == request.tenant_id)
+    return Data(session.scalars(query).one(), model)
 
 
 def problem_of(case: Case, run: Run) -> Problem:
@@ -213,6 +247,8 @@ def answering(version: ModelVersion, build: Build) -> Answering:
 
 
 def _clean(case: Case, d_f: Examples) -> Examples | None:
+    if case.pairs is not None:
+        return case.pairs.of_ids(case.data.ids(d_f.positions))
     cleaning = case.cleaning
     if case.kind not in FEATURE_KINDS or cleaning is None:
         return None

@@ -1,5 +1,6 @@
 """Parameters of `mlp`: the deep perceptron of Hayase et al."""
 
+from itertools import pairwise
 from math import prod
 from typing import Annotated, ClassVar, Literal
 
@@ -22,8 +23,9 @@ class MlpParams(ArchitectureParams):
     width: Annotated[int | None, Field(ge=1, le=65_536)] = None
     """Hidden width; by default that of the input."""
 
-    def misfit(self, shape: tuple[int, ...], classes: int) -> str | None:
-        """Inputs and classes as declared."""
-        if shape != self.input_shape:
-            return f"the data has inputs of shape {shape} ({prod(shape)} numbers), the network takes {self.input_shape}"
-        return None if classes <= self.classes else f"the data has {classes} classes, the network {self.classes}"
+    @property
+    def weight_count(self) -> int:
+        """Weights and biases of all linear layers."""
+        inputs = prod(self.input_shape)
+        widths = [inputs, *[self.width or inputs] * (self.layers - 1), self.classes]
+        return sum((a + 1) * b for a, b in pairwise(widths))

@@ -19,8 +19,12 @@ class Resnet18Params(ArchitectureParams):
     width: Annotated[int, Field(ge=1, le=512)] = 64
     """Channels of the first stage; the published network has 64."""
 
-    def misfit(self, shape: tuple[int, ...], classes: int) -> str | None:
-        """Inputs and classes as declared."""
-        if shape != self.input_shape:
-            return f"the data has inputs of shape {shape}, the network takes {self.input_shape}"
-        return None if classes <= self.classes else f"the data has {classes} classes, the network {self.classes}"
+    @property
+    def weight_count(self) -> int:
+        """Stem, four stages of two blocks, the linear layer; two numbers a channel for each normalisation."""
+        w = self.width
+        count = 9 * self.input_shape[0] * w + 2 * w
+        for a, b in ((w, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 8 * w)):
+            shortcut = 0 if a == b else a * b + 2 * b
+            count += 9 * a * b + 3 * 9 * b * b + 4 * 2 * b + shortcut
+        return count + (8 * w + 1) * self.classes

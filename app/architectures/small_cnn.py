@@ -10,7 +10,7 @@ from app.core.params import ArchitectureParams
 class SmallCnnParams(ArchitectureParams):
     """Two 3×3 convolutions of `width` and 2·`width` channels, each with ReLU and 2×2 pooling, then two linear layers."""
 
-    paper: ClassVar[str] = "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998 (the pattern)"
+    paper: ClassVar[str] = "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998"
 
     name: Literal["small_cnn"] = "small_cnn"
     input_shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=4)], Annotated[int, Field(ge=4)]]
@@ -21,8 +21,10 @@ class SmallCnnParams(ArchitectureParams):
     hidden: Annotated[int, Field(ge=1, le=65_536)] = 128
     """Width of the first linear layer."""
 
-    def misfit(self, shape: tuple[int, ...], classes: int) -> str | None:
-        """Inputs and classes as declared."""
-        if shape != self.input_shape:
-            return f"the data has inputs of shape {shape}, the network takes {self.input_shape}"
-        return None if classes <= self.classes else f"the data has {classes} classes, the network {self.classes}"
+    @property
+    def weight_count(self) -> int:
+        """Two convolutions, two linear layers, their biases."""
+        channels, height, width = self.input_shape
+        features = 2 * self.width * (height // 4) * (width // 4)
+        convolutions = (9 * channels + 1) * self.width + (9 * self.width + 1) * 2 * self.width
+        return convolutions + (features + 1) * self.hidden + (self.hidden + 1) * self.classes

@@ -20,6 +20,10 @@ FEATURE_KINDS = frozenset({Kind.BACKDOOR, Kind.LEAKAGE})
 """Kinds that forget something *in* the samples (patterns B and C of Hayase et al.), not the samples (pattern A)."""
 
 
+WEIGHT_LIMIT = 2_000_000_000
+"""Weights of the largest network that may be registered: a document of a few bytes must not ask for all memory."""
+
+
 class Need(StrEnum):
     """What a method must be given beyond the deployed weights."""
 
@@ -67,10 +71,23 @@ class ArchitectureParams(Params):
     """Parameters of one network family; with them and a seed the initial weights are determined."""
 
     paper: ClassVar[str]
+    input_shape: tuple[int, ...]
+    classes: int
+
+    @property
+    def weight_count(self) -> int:
+        """How many weights a network of these parameters has, so that nobody need build it to find out."""
+        raise NotImplementedError
 
     def misfit(self, shape: tuple[int, ...], classes: int) -> str | None:
         """Why inputs of this shape (C, H, W or D) cannot be classified by it; None if they can."""
-        raise NotImplementedError
+        if shape != self.input_shape:
+            return f"the data has inputs of shape {shape}, the network takes {self.input_shape}"
+        if classes > self.classes:
+            return f"the data has {classes} classes, the network {self.classes}"
+        if self.weight_count > WEIGHT_LIMIT:
+            return f"the network would have {self.weight_count:,} weights, more than {WEIGHT_LIMIT:,}"
+        return None
 
 
 class TransformParams(Params):
