@@ -8,7 +8,7 @@ from app.core.params import ArchitectureParams
 
 
 class SmallCnnParams(ArchitectureParams):
-    """Two 3×3 convolutions of `width` and 2·`width` channels, each with ReLU and 2×2 pooling, then two linear layers."""
+    """Two 3×3 convolutions of `width` and 2·`width` channels, each with ReLU and 2×2 pooling; two linear layers."""
 
     paper: ClassVar[str] = "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998"
 
