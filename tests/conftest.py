@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +65,21 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def home(tmp_path: Path, sqlite_template: Path) -> Iterator[Home]:
     """A migrated SQLite database in a home of its own."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    shutil.copy(sqlite_template, folder / "unlearn.db")
-    yield _settle(monkeypatch, folder, f"sqlite:///{folder / 'unlearn.db'}", "sqlite")
-    _leave()
+    with sqlite_home(tmp_path, sqlite_template) as place:
+        yield place
+
+
+@contextmanager
+def sqlite_home(folder: Path, template: Path) -> Iterator[Home]:
+    """The same for a fixture of a larger scope."""
+    path = folder / "home"
+    path.mkdir()
+    shutil.copy(template, path / "unlearn.db")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield _settle(monkeypatch, path, f"sqlite:///{path / 'unlearn.db'}", "sqlite")
+        _leave()
 
 
 @pytest.fixture
@@ -99,6 +108,11 @@ def tenant(request: pytest.FixtureRequest) -> Tenant:
     """The tenant `tn_test`, in whichever database the test uses (SQLite if it names none)."""
     named = [name for name in ("database", "postgresql_home") if name in request.fixturenames]
     request.getfixturevalue(named[0] if named else "home")
+    return add_tenant()
+
+
+def add_tenant() -> Tenant:
+    """The row of the tenant `tn_test`, committed."""
     with transaction() as session:
         row = Tenant(id="tn_test", name="test")
         session.add(row)

@@ -144,10 +144,14 @@ def renew(session: Session, job_id: str, fence: int) -> Standing:
 def record(session: Session, job_id: str, fence: int, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
     """Write down what an attempt reports: (type, data), the type being `progress`, `note` or `log`.
 
+    The last words of an attempt may come when the job is over: they are taken as long as no other attempt has begun.
+
     Raises:
-        FenceLost: the attempt no longer holds the job.
+        FenceLost: another attempt has the job.
     """
-    job = _held(session, job_id, fence)
+    job = queries.locked(session, job_id)
+    if job is None or job.fence != fence:
+        raise FenceLost(f"{job_id} is no longer held by fence {fence}")
     at, sequence = now(session), queries.last_sequence(session, job_id)
     for number, (type_, data) in enumerate(events, sequence + 1):
         if type_ == "progress":
@@ -162,9 +166,9 @@ def fenced(session: Session, job_id: str, fence: int) -> Job:
     Raises:
         FenceLost: another attempt has it, somebody cancelled it, or it is over.
     """
-    job = _held(session, job_id, fence)
-    if job.status is JobStatus.CANCELLING:
-        raise FenceLost(f"{job_id} was cancelled")
+    job = queries.locked(session, job_id)
+    if job is None or _standing(job.status, job.fence, fence) != "held":
+        raise FenceLost(f"{job_id} is no longer held by fence {fence}")
     return job
 
 
@@ -273,13 +277,6 @@ def _existing(session: Session, job_id: str) -> Job:
     job = queries.locked(session, job_id)
     if job is None:
         raise NotFound("No such job.", code="job_not_found")
-    return job
-
-
-def _held(session: Session, job_id: str, fence: int) -> Job:
-    job = queries.locked(session, job_id)
-    if job is None or _standing(job.status, job.fence, fence) == "lost":
-        raise FenceLost(f"{job_id} is no longer held by fence {fence}")
     return job
 
 

@@ -1,0 +1,61 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.domain.lifecycle import JobStatus
+from app.outbox.doorbells import PipeDoorbell
+from app.outbox.service import relay
+from tests.worker.waiting import enqueue, row, until, until_status
+
+COMMAND = (sys.executable, "-m", "tests.worker.made_up", "local")
+
+pytestmark = pytest.mark.usefixtures("tenant")
+
+
+@pytest.fixture
+def dispatcher() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+        process.terminate()
+        process.wait(20)
+
+
+def bell(dispatcher: "subprocess.Popen[bytes]") -> PipeDoorbell:
+    assert dispatcher.stdin is not None
+    return PipeDoorbell(dispatcher.stdin.fileno())
+
+
+def test_a_rung_job_runs_at_once_and_the_next_one_after_it(dispatcher: "subprocess.Popen[bytes]") -> None:
+    first, second = enqueue("succeed"), enqueue("succeed")
+    assert relay(bell(dispatcher)) == 2
+    until(lambda: row(first).status is not JobStatus.QUEUED, 0.9)  # sooner than it looks by itself
+    until_status(first, JobStatus.SUCCEEDED)
+    until_status(second, JobStatus.SUCCEEDED)
+    dispatcher.terminate()
+    assert dispatcher.wait(20) == 0
+
+
+def test_an_unrung_job_runs_too_and_ends_with_the_parent(dispatcher: "subprocess.Popen[bytes]") -> None:
+    job = enqueue("deaf")
+    until(lambda: row(job).progress is not None)
+    assert dispatcher.stdin is not None
+    dispatcher.stdin.close()
+    assert dispatcher.wait(20) == 0
+    assert (row(job).status, row(job).status_reason) == (JobStatus.QUEUED, "worker_stopped")
+
+
+def test_when_the_dispatcher_is_killed_its_children_die(dispatcher: "subprocess.Popen[bytes]") -> None:
+    job = enqueue("listen")
+    until(lambda: row(job).progress is not None)
+    listed = Path(f"/proc/{dispatcher.pid}/task").glob("*/children")
+    children = [pid for task in listed for pid in task.read_text().split()]
+    assert children
+    dispatcher.kill()
+    dispatcher.wait(5)
+    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in children), 5)
+    assert row(job).status is JobStatus.RUNNING  # until its lease expires

@@ -1,0 +1,130 @@
+"""A child process as its supervisor sees it: orders in, events out, and no way for it to outlive its supervisor."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import IO, Any
+
+from worker.channel import CANCEL
+
+COMMAND = (sys.executable, "-m", "worker.run_job")
+TAIL_LINES = 50
+MOST_EVENTS = 1000
+
+Event = tuple[str, dict[str, Any]]
+
+
+class Child:
+    """One process, leader of its own group."""
+
+    def __init__(self, command: Sequence[str], *, threads: int) -> None:
+        self.ready = threading.Event()
+        self.ended = threading.Event()
+        """It has closed its output: it is dead or dying, and all it said is in the queue."""
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+        )
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._stderr: deque[str] = deque(maxlen=TAIL_LINES)
+        self._readers = [
+            threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
+            threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and its group's."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended."""
+        return self._process.poll() is None
+
+    def start(self, job_id: str, fence: int) -> None:
+        """Give it its order; it begins as soon as it is ready."""
+        self._send(json.dumps({"job": job_id, "fence": fence}))
+
+    def cancel(self) -> None:
+        """Ask it to stop."""
+        self._send(CANCEL)
+
+    def events(self, seconds: float) -> list[Event]:
+        """What it says within that time; returns early when it ends. Only the newest progress is kept."""
+        heard: list[Event] = []
+        end = time.monotonic() + seconds
+        with contextlib.suppress(queue.Empty):
+            while len(heard) < MOST_EVENTS:
+                event = self._events.get(timeout=max(0.0, end - time.monotonic()))
+                if event is None:
+                    self._events.put(None)  # the end stays the end, however often it is asked for
+                    break
+                heard.append(event)
+        last = max((number for number, event in enumerate(heard) if event[0] == "progress"), default=-1)
+        return [event for number, event in enumerate(heard) if event[0] != "progress" or number == last]
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit status; None if it has not ended by then."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def tail(self) -> str:
+        """The end of what it wrote to stderr."""
+        return "".join(self._stderr)[-4000:]
+
+    def stop(self) -> None:
+        """End it and whatever it started, at once; whoever watches it sees that."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def kill(self) -> int:
+        """End it, and close what led to it; its exit status."""
+        self.stop()
+        status = self._process.wait()
+        for reader in self._readers:
+            reader.join(5)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        return status
+
+    def _send(self, line: str) -> None:
+        pipe = self._process.stdin
+        if pipe is not None:
+            with contextlib.suppress(OSError, ValueError):  # it died: whoever watches it sees that
+                pipe.write(line.encode() + b"\n")
+                pipe.flush()
+
+    def _read_events(self, pipe: IO[bytes]) -> None:
+        try:
+            for line in pipe:
+                message = json.loads(line)
+                if message["type"] == "ready":
+                    self.ready.set()
+                else:
+                    self._events.put((message["type"], message["data"]))
+        finally:
+            self.ended.set()
+            self._events.put(None)
+
+    def _read_stderr(self, pipe: IO[bytes]) -> None:
+        for line in pipe:
+            self._stderr.append(line.decode(errors="replace"))

@@ -1,0 +1,54 @@
+"""What has to be done again and again, by every process that executes jobs: relay the outbox, reap, follow."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.core.db import transaction
+from app.jobs import service as jobs
+from app.outbox import service as outbox
+from app.tables import Job
+
+EVERY_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+Follow = Callable[[Session, Job], None]
+
+
+def tidy(follow: Follow) -> None:
+    """Once. A database that does not answer is for the next time."""
+    try:
+        with transaction() as session:
+            for job in jobs.reap(session):
+                log.warning("%s: taken back from %s, now %s", job.id, job.owner, job.status)
+                follow(session, job)
+        outbox.relay()
+    except OperationalError:
+        log.warning("the database does not answer", exc_info=True)
+
+
+class Housekeeping:
+    """A thread that tidies until it is stopped."""
+
+    def __init__(self, follow: Follow) -> None:
+        self._follow = follow
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after what it is doing."""
+        self._stopped.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            tidy(self._follow)
+            self._stopped.wait(EVERY_SECONDS)

@@ -1,0 +1,95 @@
+"""The child process of one job: does one attempt, publishes behind its fence, and ends.
+
+`python -m worker.run_job <job> <fence>` starts at once. Without arguments it is the warm spare: it imports torch, says
+`ready` and waits for one line `{"job": …, "fence": …}`. The line `cancel` asks it to stop. The end of stdin means
+that the supervisor died, and ends the process wherever it is.
+"""
+
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from sqlalchemy.orm import Session
+
+from app.core.db import reading, transaction
+from app.core.errors import Problem
+from app.core.settings import get_settings
+from app.domain.lifecycle import JobKind, is_final
+from app.jobs import service as jobs
+from app.tables import Job
+from worker.attempt import AttemptRun
+from worker.channel import Channel, Order
+from worker.numerics.errors import NumericsError
+from worker.numerics.run import Cancelled
+
+CRASHED = 70
+
+Stories: TypeAlias = Mapping[JobKind, Callable[[str, int, AttemptRun], None]]
+Follow: TypeAlias = Callable[[Session, Job], None]
+
+
+def main(
+    arguments: Sequence[str] = (),
+    load: Callable[[], tuple[Stories, Follow]] | None = None,
+    channel: Channel | None = None,
+) -> int:
+    """Wait for the order, do the attempt; the exit status."""
+    channel = channel or Channel()  # before torch is imported: a supervisor may die meanwhile
+    stories, follow = (load or _pipeline)()
+    channel.tell("ready")
+    order = Order(arguments[0], int(arguments[1])) if arguments else channel.order()
+    run = AttemptRun(channel, get_settings().runs, order)
+    try:
+        _attempt(order, run, stories, follow)
+    except Exception:  # noqa: BLE001 - the outermost block: unexpected, so perhaps not so next time
+        traceback.print_exc()
+        return CRASHED
+    return 0
+
+
+def _pipeline() -> tuple[Stories, Follow]:
+    from worker.pipeline import STORIES, follow  # noqa: PLC0415 - takes seconds, and the channel must be open by then
+
+    return STORIES, follow
+
+
+def _attempt(order: Order, run: AttemptRun, stories: Stories, follow: Follow) -> None:
+    with reading() as session:
+        kind = session.get_one(Job, order.job).kind
+    try:
+        stories[kind](order.job, order.fence, run)
+    except (Cancelled, jobs.FenceLost):
+        with transaction() as session:
+            _stop(session, order, follow)
+    except NumericsError as error:
+        _fail(order, follow, error.code, str(error))
+    except Problem as error:
+        _fail(order, follow, error.code, error.detail)
+    with reading() as session:
+        job = session.get_one(Job, order.job)
+    if job.fence == order.fence and is_final(job.status):
+        shutil.rmtree(run.folder.parent, ignore_errors=True)  # checkpoints too: nobody will go on from them
+
+
+def _fail(order: Order, follow: Follow, code: str, detail: str) -> None:
+    with transaction() as session:
+        try:
+            job = jobs.fenced(session, order.job, order.fence)
+        except jobs.FenceLost:
+            _stop(session, order, follow)
+        else:
+            jobs.fail(session, job, code, detail)
+            follow(session, job)
+
+
+def _stop(session: Session, order: Order, follow: Follow) -> None:
+    # Cancelled if somebody asked for that; nothing at all if another attempt has the job.
+    job = jobs.give_back(session, order.job, order.fence, "stopped")
+    if job is not None:
+        follow(session, job)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

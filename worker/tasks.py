@@ -1,0 +1,60 @@
+"""The Celery app: one task, which is given a job's id and nothing else.
+
+A message is acknowledged before the job runs: the lease in the database, not the broker, brings a job back whose worker
+died. With late acknowledgement long jobs ran two and three times.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+from celery import Celery, signals
+
+from app.core.settings import get_settings
+from app.outbox.doorbells import TASK
+from worker.housekeeping import Housekeeping
+from worker.supervisor import Supervisor
+
+
+def create_celery(make_supervisor: Callable[[], Supervisor]) -> Celery:
+    """The Celery app, with its task."""
+    settings = get_settings()
+    celery = Celery("unlearnd", broker=settings.redis_url, set_as_current=False)
+    celery.conf.update(
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        result_backend=None,
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_serializer="json",
+        worker_concurrency=settings.concurrency,
+        worker_disable_prefetch=True,
+        worker_enable_remote_control=False,
+        worker_pool="threads",
+        worker_prefetch_multiplier=1,
+    )
+    _register(celery, make_supervisor)
+    return celery
+
+
+def _register(celery: Celery, make_supervisor: Callable[[], Supervisor]) -> None:
+    """Add the task; its supervisor is made when the worker is ready, and not where messages are only sent."""
+    supervisor = cache(make_supervisor)
+
+    @celery.task(name=TASK)  # type: ignore[untyped-decorator]
+    def run_job(job_id: str) -> None:
+        supervisor().run(job_id)
+
+    @cache
+    def housekeeping() -> Housekeeping:
+        return Housekeeping(supervisor().follow)
+
+    def ready(**_: object) -> None:
+        supervisor().warm()
+        housekeeping().start()
+
+    def shutting_down(**_: object) -> None:
+        supervisor().close()  # their jobs are given back, so the tasks end and the worker need not wait for hours
+        housekeeping().stop()
+
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(shutting_down, weak=False)
