@@ -59,7 +59,7 @@ class Data(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, store, print: a table, then the same figures as one line of JSON."""
-    options = _options(arguments)
+    options, began_in = _options(arguments), environment()  # now: the commit may move while this runs
     data = read(options.data / "fashion-mnist", every=10 if options.quick else 1)
     seeds = range(1 if options.quick else 3)
     runs = [forget(data, seed) for seed in seeds]
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "figures": figures,
         "paper": PAPER,
         "runs": runs,
-        "environment": environment(),
+        "environment": began_in,
     }
     if not options.quick:
         RESULT.write_text(json.dumps(result, indent=1) + "\n")
