@@ -20,8 +20,10 @@ from app.core.ids import new_id
 from app.core.settings import get_settings
 from app.domain.lifecycle import JobKind, JobStatus, check_arrow, is_final
 from app.jobs import queries
+from app.jobs.schemas import JobActionOut, JobEventOut, JobEventPage, JobOut
 from app.outbox import service as outbox
 from app.tables import Job, JobEvent
+from app.web.pages import Page, Paging, fetch
 
 UNCLAIMED_AFTER = timedelta(seconds=30)
 
@@ -74,7 +76,7 @@ def cancel(session: Session, job: Job, *, actor: str = "worker") -> Job:
     """
     job = _existing(session, job.id)
     if is_final(job.status):
-        raise Conflict(f"The job is over: {job.status}. Nothing is left to cancel.", code="job_is_over")
+        raise Conflict(f"The job is over: {job.status}. Nothing is left to cancel.", code="already_final")
     if job.status is JobStatus.QUEUED:
         transition(session, job, JobStatus.CANCELLED, reason="cancelled", actor=actor)
     elif job.status is JobStatus.RUNNING:
@@ -94,7 +96,40 @@ def get(session: Session, job_id: str, *, tenant_id: str) -> Job:
     return job
 
 
-def events_page(session: Session, job_id: str, *, limit: int, after: int = 0) -> Sequence[JobEvent]:
+def listing(
+    session: Session,
+    paging: Paging,
+    *,
+    tenant_id: str,
+    status: JobStatus | None = None,
+    kind: JobKind | None = None,
+) -> Page[JobOut]:
+    """The tenant's jobs."""
+    query = select(Job).where(Job.tenant_id == tenant_id)
+    if status is not None:
+        query = query.where(Job.status == status)
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    return fetch(session, query, Job.id, paging, describe)
+
+
+def describe(job: Job) -> JobOut:
+    """A job as the wire has it."""
+    computed = {"final", "next_actions"}
+    facts = {name: getattr(job, name) for name in JobOut.model_fields if name not in computed}
+    stoppable = job.status in {JobStatus.QUEUED, JobStatus.RUNNING}
+    cancel_it = JobActionOut(action="cancel", method="POST", href=f"/jobs/{job.id}/cancel")
+    return JobOut(**facts, final=is_final(job.status), next_actions=[cancel_it] if stoppable else [])
+
+
+def event_page(session: Session, job_id: str, *, limit: int, after: int) -> JobEventPage:
+    """One page of what happened in a job."""
+    rows = events_after(session, job_id, limit=limit + 1, after=after)
+    shown = [JobEventOut.model_validate(row) for row in rows[:limit]]
+    return JobEventPage(data=shown, has_more=len(rows) > limit, next_cursor=str(shown[-1].sequence if shown else after))
+
+
+def events_after(session: Session, job_id: str, *, limit: int, after: int = 0) -> Sequence[JobEvent]:
     """What happened in a job after the event of that number, in order."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.sequence > after)
     return session.scalars(query.order_by(JobEvent.sequence).limit(limit)).all()

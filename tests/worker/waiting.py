@@ -21,7 +21,7 @@ def row(job: Job) -> Job:
 
 def events(job: Job, type_: str) -> list[JobEvent]:
     with reading() as session:
-        return [event for event in service.events_page(session, job.id, limit=1000) if event.type == type_]
+        return [event for event in service.events_after(session, job.id, limit=1000) if event.type == type_]
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> float:

@@ -65,7 +65,7 @@ def test_a_new_job_is_queued_announced_and_in_the_audit_log(queued: Queued) -> N
     assert announced() == [job.id]
     with reading() as session:
         entry = session.scalars(select(AuditLogEntry)).one()
-        events = service.events_page(session, job.id, limit=10)
+        events = service.events_after(session, job.id, limit=10)
     assert (entry.actor, entry.action, entry.resource) == ("key_1", "job.queued", job.id)
     assert [(event.sequence, event.type, event.data["status"]) for event in events] == [(1, "status", "queued")]
 
@@ -229,7 +229,7 @@ def test_what_an_attempt_reports_is_written_down_in_order(queued: Queued) -> Non
     with transaction() as session:
         service.fail(session, service.fenced(session, job.id, job.fence), "non_finite", "The loss became NaN.")
     with reading() as session:
-        events = service.events_page(session, job.id, limit=10, after=2)
+        events = service.events_after(session, job.id, limit=10, after=2)
         row = session.get_one(Job, job.id)
     assert [(event.sequence, event.type) for event in events] == [(3, "progress"), (4, "note"), (5, "status")]
     assert events[-1].data["final"] is True

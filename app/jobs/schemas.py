@@ -1,0 +1,75 @@
+"""Jobs on the wire."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from app.domain.lifecycle import JobKind, JobStatus
+
+
+class ProgressOut(BaseModel):
+    """How far the current phase is."""
+
+    phase: str
+    completed: int
+    total: int
+    unit: str
+    message: str | None = None
+
+
+class JobTransitionOut(BaseModel):
+    """One arrow of the life cycle that was taken."""
+
+    status: JobStatus
+    at: datetime
+    reason: str | None = None
+    attempt: int = 0
+
+
+class JobActionOut(BaseModel):
+    """Something the caller may do now."""
+
+    action: str
+    method: str
+    href: str
+
+
+class JobOut(BaseModel):
+    """A job as it stands."""
+
+    id: str
+    kind: JobKind
+    subject_id: str
+    status: JobStatus
+    status_reason: str | None
+    status_detail: str | None
+    final: bool
+    attempt: int
+    max_attempts: int
+    progress: ProgressOut | None
+    transitions: list[JobTransitionOut]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: float | None
+    next_actions: list[JobActionOut]
+
+
+class JobEventOut(BaseModel):
+    """Something that happened in a job."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    sequence: int
+    at: datetime
+    type: str
+    data: dict[str, Any]
+
+
+class JobEventPage(BaseModel):
+    """Events in order; `next_cursor` goes into `after` of the next call, also when there are none yet."""
+
+    data: list[JobEventOut]
+    has_more: bool
+    next_cursor: str
