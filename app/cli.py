@@ -69,7 +69,7 @@ def init(
 def serve(
     home: Home = DEFAULT_HOME,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Run the service; with the local executor (the default) its dispatcher too. Ctrl-C ends both."""
     import uvicorn  # noqa: PLC0415 - the other commands need not pay for it
@@ -84,10 +84,14 @@ def serve(
     dispatcher = None
     if get_settings().executor == "local":
         dispatcher = subprocess.Popen(
-            [sys.executable, "-m", "worker.local"], stdin=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", "worker.local"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the dispatcher
         )
         assert dispatcher.stdin is not None  # noqa: S101 - PIPE was asked for
         doorbells.connect(doorbells.PipeDoorbell(dispatcher.stdin.fileno()))
+    err.print(f"unlearnd listens on http://{host}:{port}, its documentation is at /docs. Ctrl-C ends it.")
     try:
         uvicorn.run(create_app(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
     finally:

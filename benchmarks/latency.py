@@ -1,4 +1,4 @@
-"""How long a forget request waits: from POST to `running`, and to the first step of the job, on the embedded service."""
+"""How long a forget request waits on the embedded service: from POST to `running`, and to the first step of its job."""
 
 import argparse
 import json
@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import torch
 
-from app.architectures.small_cnn import SmallCnnParams
 from benchmarks.environment import environment
 from worker import demo
 
@@ -45,16 +44,15 @@ def measure(folder: Path, requests: int) -> list[dict[str, float]]:
     """Seconds from just before the POST to `running` and to the first progress event, for each request."""
     pictures = demo.planted(demo.digits())
     demo.write_manifest(pictures, folder / "data" / "pictures.parquet")
-    architecture = SmallCnnParams(input_shape=(1, 8, 8), classes=10, width=demo.DIGITS.width)
+    architecture = demo.architecture_of(demo.DIGITS, pictures)
     weights, normalisation = demo.train_classifier(demo.DIGITS, architecture, pictures, folder)
     key = demo.run_unlearn("init", "--home", str(folder / "home"), "--data-prefix", str(folder / "data"))
     positions = pictures.train.nonzero().flatten()[:requests]
-    with demo.service(folder / "home") as url:
-        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as http:
-            client = demo.Client(http)
-            path = folder / "data" / "pictures.parquet"
-            client.register(path, architecture, normalisation, demo.DIGITS.recipe, weights)
-            return [wait_of(client, position) for position in positions.split(1)]
+    headers = {"Authorization": f"Bearer {key}"}
+    with demo.service(folder / "home") as url, httpx.Client(base_url=url, headers=headers) as http:
+        client = demo.Client(http)
+        client.register(folder / "data" / "pictures.parquet", architecture, normalisation, demo.DIGITS.recipe, weights)
+        return [wait_of(client, torch.tensor([position])) for position in positions.tolist()]
 
 
 def wait_of(client: demo.Client, position: torch.Tensor) -> dict[str, float]:
