@@ -8,6 +8,8 @@ from app.audit_reports.routes import router as audit_reports
 from app.catalogue.routes import router as catalogue
 from app.datasets.routes import router as datasets
 from app.forget_requests.routes import router as forget_requests
+from app.forget_requests.service import follow
+from app.jobs.routes import router as jobs
 from app.keys.routes import router as keys
 from app.models.routes import router as models
 from app.web import openapi, problems
@@ -15,7 +17,7 @@ from app.web.dependencies import known_query
 from app.web.health import router as health
 from app.web.limits import BodyLimit
 
-ROUTERS = (health, catalogue, datasets, models, forget_requests, audit_reports, keys)
+ROUTERS = (health, catalogue, datasets, models, forget_requests, jobs, audit_reports, keys)
 
 
 class Api(FastAPI):
@@ -35,6 +37,7 @@ def create_app() -> FastAPI:
         dependencies=[Depends(known_query)],
         redirect_slashes=False,
     )
+    app.state.follow_job = follow  # who cancels a job cancels what it was for, and that stands above jobs
     problems.install(app)
     app.add_middleware(BodyLimit)
     for router in ROUTERS:

@@ -12,11 +12,13 @@ from app.core.errors import Conflict, Invalid, NotFound, invalid_field
 from app.core.ids import new_id
 from app.datasets.paths import parquet_files, permitted
 from app.datasets.schemas import DatasetIn, DatasetOut
-from app.domain.lifecycle import DatasetStatus, JobKind, check_arrow
+from app.domain.lifecycle import DatasetStatus, JobKind, JobStatus, check_arrow
 from app.jobs import service as jobs
-from app.tables import Dataset
+from app.tables import Dataset, Job
 from app.web.pages import Page, Paging, fetch
 from app.web.text import is_id
+
+CAME_TO_NOTHING = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.LOST})
 
 
 def register(session: Session, wish: DatasetIn, *, tenant_id: str, actor: str) -> Dataset:
@@ -101,6 +103,15 @@ def reject(session: Session, dataset_id: str, code: str, detail: str) -> Dataset
     dataset = session.get_one(Dataset, dataset_id)
     transition(session, dataset, DatasetStatus.INVALID, reason=code, detail=detail)
     return dataset
+
+
+def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
+    """A validation that came to nothing leaves no data set waiting for ever."""
+    dataset = session.get(Dataset, job.subject_id)
+    if dataset is None or job.status not in CAME_TO_NOTHING or dataset.status is not DatasetStatus.VALIDATING:
+        return
+    reason = f"validation_{job.status.value}"
+    transition(session, dataset, DatasetStatus.INVALID, reason=reason, detail=job.status_detail, actor=actor)
 
 
 def transition(

@@ -53,7 +53,9 @@ _STATUS_OF: Mapping[JobStatus, RequestStatus] = {
     JobStatus.CANCELLING: RequestStatus.CANCELLING,
     JobStatus.CANCELLED: RequestStatus.CANCELLED,
 }
-"""What a request is while its job is. A job that succeeded is not here: `complete` says what came of it."""
+"""What a request is while its job is so. A job that succeeded is not here: `complete` says what came of it."""
+
+_BEING_CANCELLED = {RequestStatus.CANCELLING, RequestStatus.CANCELLED}
 
 
 def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: str) -> ForgetRequest:
@@ -141,13 +143,12 @@ def describe(request: ForgetRequest) -> ForgetRequestOut:
 
 def cancel(session: Session, request: ForgetRequest, *, actor: str) -> ForgetRequest:
     """Have it not done, if there is still time. A second call changes nothing."""
-    job = session.get_one(Job, request.job_id)
-    request = _locked(session, request.id)
-    if request.status in {RequestStatus.CANCELLING, RequestStatus.CANCELLED}:
+    if request.status in _BEING_CANCELLED:
         return request
     if is_final(request.status):
         raise Conflict(f"The request is over: {request.status}.", code="already_final")
-    follow(session, jobs.cancel(session, job, actor=actor), actor=actor)
+    # The job is locked first and the request after it, as by the worker: neither waits for the other for ever.
+    follow(session, jobs.cancel(session, session.get_one(Job, request.job_id), actor=actor), actor=actor)
     return request
 
 
@@ -155,21 +156,28 @@ def cancel(session: Session, request: ForgetRequest, *, actor: str) -> ForgetReq
 
 
 def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
-    """Let the request go where its job went."""
+    """Let what the job is about go where the job went: a request along with it, a validation to its end."""
+    if job.kind is JobKind.UNLEARNING:
+        _follow(session, job, actor)
+    elif job.kind is JobKind.DATASET_VALIDATION:
+        datasets.follow(session, job, actor=actor)
+    elif job.kind is JobKind.VERSION_VALIDATION:
+        models.follow(session, job, actor=actor)
+
+
+def _follow(session: Session, job: Job, actor: str) -> None:
+    request = session.scalar(
+        select(ForgetRequest)
+        .where(ForgetRequest.job_id == job.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
     status = _STATUS_OF.get(job.status)
-    request = session.scalar(select(ForgetRequest).where(ForgetRequest.job_id == job.id))
     if request is None or status is None or is_final(request.status):
         return
     for step in _way(request.status, status):
-        last = step is status
-        transition(
-            session,
-            request,
-            step,
-            reason=job.status_reason if last else None,
-            detail=job.status_detail if last else None,
-            actor=actor,
-        )
+        reason, detail = (job.status_reason, job.status_detail) if step is status else (None, None)
+        transition(session, request, step, reason=reason, detail=detail, actor=actor)
 
 
 def complete(session: Session, request: ForgetRequest, *, version_id: str, report_id: str) -> None:
@@ -198,15 +206,17 @@ def transition(
 
 
 def _way(source: RequestStatus, target: RequestStatus) -> list[RequestStatus]:
-    """The shortest way along the arrows; a report that skipped a state is caught up with. None if it is there."""
+    """The shortest way along the arrows: a report that skipped a state is caught up with. Empty if it is there."""
+    off_the_road = set() if target in _BEING_CANCELLED else _BEING_CANCELLED
+    order = sorted(RequestStatus, key=lambda status: status not in _BEING_CANCELLED)  # of two ways, the straight one
     ways = deque([(source, list[RequestStatus]())])
-    seen = {source}
+    seen = {source} | off_the_road
     while ways:
         here, way = ways.popleft()
         if here is target:
             return way
-        for step in sorted(REQUEST_ARROWS[here]):
-            if isinstance(step, RequestStatus) and step not in seen:
+        for step in order:
+            if step in REQUEST_ARROWS[here] and step not in seen:
                 seen.add(step)
                 ways.append((step, [*way, step]))
     check_arrow(source, target)  # raises: there is no way
@@ -224,11 +234,6 @@ def _write_down(session: Session, request: ForgetRequest, actor: str) -> None:
         resource=request.id,
         data={"reason": request.status_reason},
     )
-
-
-def _locked(session: Session, request_id: str) -> ForgetRequest:
-    statement = select(ForgetRequest).where(ForgetRequest.id == request_id).with_for_update()
-    return session.scalars(statement.execution_options(populate_existing=True)).one()
 
 
 def _received_at(wish: ForgetRequestIn) -> datetime:

@@ -266,6 +266,15 @@ def publish_version(
     return version
 
 
+def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
+    """A validation that came to nothing leaves no version waiting for ever."""
+    version = session.get(ModelVersion, job.subject_id)
+    if version is None or job.status not in datasets.CAME_TO_NOTHING or version.status is not VersionStatus.VALIDATING:
+        return
+    reason = f"validation_{job.status.value}"
+    transition(session, version, VersionStatus.INVALID, reason=reason, detail=job.status_detail, actor=actor)
+
+
 def transition(
     session: Session,
     version: ModelVersion,

@@ -72,7 +72,9 @@ def test_only_paths_below_the_configured_folders(lone: Rig, path: str, code: str
 
 @pytest.mark.parametrize("change", [{"classes": 1}, {"classes": 100_001}, {"name": "Faces"}, {"name": ""}])
 def test_bounds(lone: Rig, change: dict[str, Any]) -> None:
-    problem(lone.post("/datasets", json={**lone.dataset_body(), **change}), 422, "invalid_request", f"/{next(iter(change))}")
+    problem(
+        lone.post("/datasets", json={**lone.dataset_body(), **change}), 422, "invalid_request", f"/{next(iter(change))}"
+    )
 
 
 def test_data_sets_of_another_tenant_are_not_there(api: Rig) -> None:

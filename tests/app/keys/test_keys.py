@@ -54,7 +54,9 @@ def test_only_an_hmac_of_a_key_is_stored(api: Rig) -> None:
     assert plaintext not in api.get(answer.headers["location"]).text
 
 
-@pytest.mark.parametrize("header", [None, "Bearer ", "Bearer nonsense", "Basic dXNlcg==", f"Bearer {secrets.new_key()}"])
+@pytest.mark.parametrize(
+    "header", [None, "Bearer ", "Bearer nonsense", "Basic dXNlcg==", f"Bearer {secrets.new_key()}"]
+)
 def test_without_a_valid_key_nobody_comes_in(lone: Rig, header: str | None) -> None:
     answer = lone.client.get("/datasets", headers={"Authorization": header} if header else {})
     problem(answer, 401, "unauthorized")

@@ -94,7 +94,8 @@ class Rig:
         """A registration that is right."""
         path = self.home.data / f"{name}.parquet"
         if not path.exists():
-            duckdb.sql("SELECT 1 AS x").write_parquet(str(path))
+            with duckdb.connect() as connection:
+                connection.execute(f"COPY (SELECT 1 AS x) TO '{path}' (FORMAT parquet)")
         columns = {"sample_id": "id", "input": "image", "label": "label", "subject_id": "who", "split": "split"}
         return {"name": name, "path": str(path), "columns": columns, "classes": 3}
 

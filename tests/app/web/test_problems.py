@@ -3,10 +3,9 @@ from typing import Any
 
 import pytest
 
-from app.core import db
 from app.core.settings import get_settings
 from app.tables import ApiKey, Dataset, OutboxMessage
-from app.web import bell, pages
+from app.web import pages
 from tests.app.web.rig import Rig, problem
 
 CANARY = "ada.lovelace@example.org"
@@ -135,9 +134,9 @@ def test_a_commit_that_fails_is_a_500_and_never_a_202(api: Rig, monkeypatch: pyt
     def sabotage(_session: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(bell.service, "relay", lambda: relayed.append(1))
+    monkeypatch.setattr("app.outbox.service.relay", lambda: relayed.append(1))
     with monkeypatch.context() as patch:
-        patch.setattr(db.Session, "commit", sabotage)
+        patch.setattr("app.core.db.Session.commit", sabotage)
         answer = api.post("/datasets", json=body)
 
     problem(answer, 500, "internal_error")
@@ -147,7 +146,7 @@ def test_a_commit_that_fails_is_a_500_and_never_a_202(api: Rig, monkeypatch: pyt
 
 def test_the_outbox_is_relayed_after_the_commit(api: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(bell.service, "relay", lambda: seen.append(api.count(OutboxMessage)))
+    monkeypatch.setattr("app.outbox.service.relay", lambda: seen.append(api.count(OutboxMessage)))
 
     api.post("/datasets", json=api.dataset_body())
 
