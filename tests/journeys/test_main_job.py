@@ -17,9 +17,9 @@ from tests.journeys import material
 from tests.journeys.service import Api, running
 
 SERVICES = [
-    pytest.param("sqlite", "local", id="sqlite-local"),
-    pytest.param("postgresql", "local", id="postgresql-local", marks=pytest.mark.services),
-    pytest.param("postgresql", "celery", id="postgresql-celery", marks=pytest.mark.services),
+    pytest.param(("sqlite", "local"), id="sqlite-local"),
+    pytest.param(("postgresql", "local"), id="postgresql-local", marks=pytest.mark.services),
+    pytest.param(("postgresql", "celery"), id="postgresql-celery", marks=pytest.mark.services),
 ]
 QUICK_RLD = {"name": "rld", "learning_rate": 1e-3, "penalty_strength": 1e3, "epochs": 3, "batch_size": 32}
 
@@ -127,7 +127,7 @@ def test_what_goes_wrong_stays_where_it_is(api: Api) -> None:
     good = load(material.weights())
     name = next(iter(good))
     broken = upload(api, save({**good, name: good[name] * float("nan")}))
-    other = upload(api, save({**good, "more": good[name]}))
+    other = upload(api, save({**good, "more": good[name].clone()}))
     for version, code in ((broken, "non_finite"), (other, "wrong_names")):
         assert api.finished(version["job_id"])["status"] == "failed"
         told = api.call("GET", f"/models/reader/versions/{version['id']}", 200)
