@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.core.db import reading
 from app.core.settings import get_settings
+from app.forget_requests.service import follow
 from app.jobs import queries
 from worker.housekeeping import Housekeeping
 from worker.supervisor import Supervisor
@@ -102,8 +103,6 @@ def _say_ready(supervisor: Supervisor) -> None:
 
 def main() -> None:
     """`python -m worker.local`."""
-    from worker.pipeline import follow  # noqa: PLC0415 - so that this file can be imported without torch
-
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = get_settings()
     run(Supervisor(settings, follow), settings.concurrency)

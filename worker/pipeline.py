@@ -22,7 +22,7 @@ from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.findings import Finding as Judged
 from app.domain.findings import Gold
-from app.domain.lifecycle import DatasetStatus, JobKind, JobStatus, RequestStatus, VersionStatus
+from app.domain.lifecycle import JobKind, RequestStatus
 from app.domain.report import Cost, Environment, Measured
 from app.forget_requests import service as forget_requests
 from app.jobs import service as jobs
@@ -128,22 +128,6 @@ STORIES: Mapping[JobKind, Callable[[str, int, Attempt], None]] = {
     JobKind.FISHER: compute_fisher,
     JobKind.UNLEARNING: unlearn,
 }
-
-
-def follow(session: Session, job: Job) -> None:
-    """Let what the job is about follow the job's status, in the same transaction."""
-    if job.kind is JobKind.UNLEARNING:
-        forget_requests.follow(session, job)
-    elif job.status in {JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED}:
-        reason, detail = job.status_reason or job.status.value, job.status_detail or "the job did not finish"
-        if job.kind is JobKind.DATASET_VALIDATION:
-            if session.get_one(Dataset, job.subject_id).status is DatasetStatus.VALIDATING:
-                datasets.reject(session, job.subject_id, reason, detail)
-        elif (
-            job.kind is JobKind.VERSION_VALIDATION
-            and session.get_one(ModelVersion, job.subject_id).status is VersionStatus.VALIDATING
-        ):
-            models.reject_version(session, job.subject_id, reason, detail)
 
 
 @contextmanager

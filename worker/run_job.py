@@ -17,6 +17,7 @@ from app.core.db import reading, transaction
 from app.core.errors import Problem
 from app.core.settings import get_settings
 from app.domain.lifecycle import JobKind, is_final
+from app.forget_requests.service import follow
 from app.jobs import service as jobs
 from app.tables import Job
 from worker.attempt import AttemptRun
@@ -50,7 +51,7 @@ def main(
 
 
 def _pipeline() -> tuple[Stories, Follow]:
-    from worker.pipeline import STORIES, follow  # noqa: PLC0415 - takes seconds, and the channel must be open by then
+    from worker.pipeline import STORIES  # noqa: PLC0415 - takes seconds, and the channel must be open by then
 
     return STORIES, follow
 

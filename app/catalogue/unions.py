@@ -31,6 +31,4 @@ AnyMethod = Annotated[
 ]
 AnyMetric = Annotated[AccuracyParams | MiaParams | MiaConfidenceParams, Field(discriminator="name")]
 AnyArchitecture = Annotated[MlpParams | Resnet18Params | SmallCnnParams, Field(discriminator="name")]
-AnyTransform = Annotated[
-    ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")
-]
+AnyTransform = Annotated[ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")]

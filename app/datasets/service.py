@@ -110,7 +110,7 @@ def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
     dataset = session.get(Dataset, job.subject_id)
     if dataset is None or job.status not in CAME_TO_NOTHING or dataset.status is not DatasetStatus.VALIDATING:
         return
-    reason = f"validation_{job.status.value}"
+    reason = (job.status is JobStatus.FAILED and job.status_reason) or f"validation_{job.status.value}"
     transition(session, dataset, DatasetStatus.INVALID, reason=reason, detail=job.status_detail, actor=actor)
 
 

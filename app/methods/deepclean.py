@@ -11,7 +11,9 @@ class DeepCleanParams(MethodParams):
     """Reset the weights whose Fisher ratio F_Df / F_Dr is largest; fine-tune only those on D_r."""
 
     serves: ClassVar[frozenset[Kind]] = frozenset({Kind.SAMPLES, Kind.SUBJECTS, Kind.CLASS})
-    paper: ClassVar[str] = "Shi et al., DeepClean: Machine Unlearning on the Cheap by Resetting Privacy Sensitive Weights, 2023"
+    paper: ClassVar[str] = (
+        "Shi et al., DeepClean: Machine Unlearning on the Cheap by Resetting Privacy Sensitive Weights, 2023"
+    )
 
     name: Literal["deepclean"] = "deepclean"
     fraction: Annotated[float | None, Field(gt=0, lt=1)] = None

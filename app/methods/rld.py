@@ -11,7 +11,9 @@ class RldParams(MethodParams):
     """Teach random labels on D_f; the stored Fisher holds what the rest of the data needs in place."""
 
     serves: ClassVar[frozenset[Kind]] = frozenset(Kind)
-    paper: ClassVar[str] = "Hayase, Yasutomi & Katoh, Selective Forgetting of Deep Networks at a Finer Level than Samples, 2020"
+    paper: ClassVar[str] = (
+        "Hayase, Yasutomi & Katoh, Selective Forgetting of Deep Networks at a Finer Level than Samples, 2020"
+    )
 
     name: Literal["rld"] = "rld"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5

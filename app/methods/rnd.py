@@ -11,7 +11,9 @@ class RndParams(MethodParams):
     """Pull the outputs on D_f towards those of a random network; the stored Fisher holds the rest in place."""
 
     serves: ClassVar[frozenset[Kind]] = frozenset(Kind)
-    paper: ClassVar[str] = "Hayase, Yasutomi & Katoh, Selective Forgetting of Deep Networks at a Finer Level than Samples, 2020"
+    paper: ClassVar[str] = (
+        "Hayase, Yasutomi & Katoh, Selective Forgetting of Deep Networks at a Finer Level than Samples, 2020"
+    )
 
     name: Literal["rnd"] = "rnd"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5

@@ -8,7 +8,7 @@ from app.core.params import MetricParams
 
 
 class MiaParams(MetricParams):
-    """Tell D_f from held-out samples of the same classes by their loss: accuracy and AUC of a cross-validated attack."""
+    """Tell D_f from held-out samples of the same classes by loss: accuracy and AUC of a cross-validated attack."""
 
     paper: ClassVar[str] = "Kurmanji et al., Towards Unbounded Machine Unlearning, 2023; Yeom et al., 2018"
 

@@ -11,7 +11,7 @@ from app.audit_log import service as audit_log
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
 from app.datasets import service as datasets
-from app.domain.lifecycle import JobKind, VersionStatus, check_arrow, is_final
+from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow, is_final
 from app.jobs import service as jobs
 from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
 from app.models.schemas import FisherOut, ModelIn, ModelOut, Role, VersionOut
@@ -271,7 +271,7 @@ def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
     version = session.get(ModelVersion, job.subject_id)
     if version is None or job.status not in datasets.CAME_TO_NOTHING or version.status is not VersionStatus.VALIDATING:
         return
-    reason = f"validation_{job.status.value}"
+    reason = (job.status is JobStatus.FAILED and job.status_reason) or f"validation_{job.status.value}"
     transition(session, version, VersionStatus.INVALID, reason=reason, detail=job.status_detail, actor=actor)
 
 

@@ -25,5 +25,6 @@ class LineParams(TransformParams):
         if len(shape) != 3:
             return "line needs images, not feature lists"
         if (self.height or 1) > shape[1] or self.width > shape[2]:
-            return f"a line of {self.height or 'default'}×{self.width} pixels does not fit an image of {shape[1]}×{shape[2]}"
+            size = f"{self.height or 'default'}×{self.width}"
+            return f"a line of {size} pixels does not fit an image of {shape[1]}×{shape[2]}"
         return None

@@ -33,5 +33,8 @@ class MaskParams(TransformParams):
             return "mask needs images, not feature lists"
         for number, r in enumerate(self.rectangles):
             if r.top + r.height > shape[1] or r.left + r.width > shape[2]:
-                return f"rectangle {number} ends at row {r.top + r.height}, column {r.left + r.width}, the image at {shape[1]}×{shape[2]}"
+                return (
+                    f"rectangle {number} ends at row {r.top + r.height}, column {r.left + r.width};"
+                    f" the image is {shape[1]}×{shape[2]}"
+                )
         return None

@@ -16,7 +16,7 @@ class TileParams(TransformParams):
     grid: Annotated[int, Field(ge=1, le=64)] = 3
     """Blocks in each direction."""
     size: Annotated[int | None, Field(ge=1)] = None
-    """Side of a block in pixels; by default H // (2·grid + 1), at least one pixel."""
+    """Side of a block in pixels; by default min(H, W) // (2·grid + 1), at least one pixel."""
     value: Annotated[int, Field(ge=0, le=255)] = 255
     """0 is black, 255 white."""
 
@@ -26,5 +26,8 @@ class TileParams(TransformParams):
             return "tile needs images, not feature lists"
         smallest = min(shape[1:])
         if smallest < 2 * self.grid + 1 or self.grid * (self.size or 1) > smallest:
-            return f"a grid of {self.grid}×{self.grid} blocks of {self.size or 'default'} pixels does not fit an image of {shape[1]}×{shape[2]}"
+            return (
+                f"a grid of {self.grid}×{self.grid} blocks of {self.size or 'default'} pixels"
+                f" does not fit an image of {shape[1]}×{shape[2]}"
+            )
         return None

@@ -1,6 +1,9 @@
 """From an empty service over HTTP to signed reports, on both databases and with both executors."""
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,33 +15,39 @@ from app.core.settings import get_settings
 from app.core.signing import public_key_of, verify
 from app.keys import service as keys
 from app.tables import Tenant
-from tests.conftest import Home
+from tests.conftest import Home, sqlite_home
 from tests.journeys import material
 from tests.journeys.service import Api, running
 
-SERVICES = [
-    pytest.param(("sqlite", "local"), id="sqlite-local"),
-    pytest.param(("postgresql", "local"), id="postgresql-local", marks=pytest.mark.services),
-    pytest.param(("postgresql", "celery"), id="postgresql-celery", marks=pytest.mark.services),
-]
 QUICK_RLD = {"name": "rld", "learning_rate": 1e-3, "penalty_strength": 1e3, "epochs": 3, "batch_size": 32}
 
 
-@pytest.fixture(params=SERVICES)
-def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    database, executor = request.param
-    home: Home = request.getfixturevalue("home" if database == "sqlite" else "postgresql_home")
-    if executor == "celery":
-        monkeypatch.setenv("UNLEARN_REDIS_URL", request.getfixturevalue("redis_url"))
-        monkeypatch.setenv("UNLEARN_EXECUTOR", "celery")
-        get_settings.cache_clear()
+@pytest.fixture(scope="module")
+def embedded(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """SQLite and the local executor, as `unlearn serve` runs them; one service for all journeys of this file."""
+    with sqlite_home(tmp_path_factory.mktemp("embedded"), sqlite_template) as home, serving(home, celery=False) as api:
+        yield api
+
+
+@pytest.fixture
+def deployed(postgresql_home: Home, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """PostgreSQL, Redis and a Celery worker, as docker compose runs them."""
+    monkeypatch.setenv("UNLEARN_REDIS_URL", redis_url)
+    monkeypatch.setenv("UNLEARN_EXECUTOR", "celery")
+    get_settings.cache_clear()
+    with serving(postgresql_home, celery=True) as api:
+        yield api
+
+
+@contextmanager
+def serving(home: Home, *, celery: bool) -> Iterator[Api]:
     with transaction() as session:
         tenant = Tenant(id=new_id("tn"), name="journey")
         session.add(tenant)
         session.flush()
         _, key = keys.create(session, tenant_id=tenant.id, name="journey", scopes=["*"])
     material.write_parquet(home.data / "digits.parquet")
-    with running(home, key, celery=executor == "celery") as api:
+    with running(home, key, celery=celery) as api:
         register(api, home)
         yield api
 
@@ -62,11 +71,25 @@ def ids(positions: list[int]) -> list[str]:
     return [f"d{p:04d}" for p in positions]
 
 
+def sample_of(label: int) -> list[str]:
+    """One sample of a class that no other journey touches."""
+    return ids(material.positions_of_class(label)[-1:])
+
+
 def values(report: dict[str, object]) -> dict[tuple[str, str], dict[str, float]]:
     return {(f["measure"], f["on"]): f for f in report["body"]["findings"]}  # type: ignore[index]
 
 
-def test_a_model_forgets_samples_a_class_and_a_backdoor_one_after_the_other(api: Api) -> None:
+def test_a_model_forgets_three_things_one_after_the_other_on_the_embedded_service(embedded: Api) -> None:
+    forget_three_things(embedded)
+
+
+@pytest.mark.services
+def test_a_model_forgets_three_things_one_after_the_other_on_postgresql_and_celery(deployed: Api) -> None:
+    forget_three_things(deployed)
+
+
+def forget_three_things(api: Api) -> None:
     # (a) samples, by DeepClean, with a gold
     first = material.positions_of_class(1)[:20]
     target: dict[str, Any] = {"kind": "samples", "dataset": "digits", "sample_ids": ids(first)}
@@ -122,7 +145,8 @@ def test_a_model_forgets_samples_a_class_and_a_backdoor_one_after_the_other(api:
     assert load(content).keys() == load(material.weights()).keys()
 
 
-def test_what_goes_wrong_stays_where_it_is(api: Api) -> None:
+def test_what_goes_wrong_stays_where_it_is(embedded: Api) -> None:
+    api = embedded
     # weights with NaN, and of another architecture: the version says why, the next upload is served
     good = load(material.weights())
     name = next(iter(good))
@@ -135,7 +159,7 @@ def test_what_goes_wrong_stays_where_it_is(api: Api) -> None:
     api.succeeded(upload(api, material.weights())["job_id"])
 
     # a method that cannot work on this input: the request fails with a reason, its samples can be asked for again
-    target = {"kind": "samples", "dataset": "digits", "sample_ids": ["d0000"]}
+    target = {"kind": "samples", "dataset": "digits", "sample_ids": sample_of(4)}
     hopeless = {"name": "rld", "learning_rate": 1.0, "penalty_strength": 0, "epochs": 50, "forget_strength": 1e9}
     accepted = api.call("POST", "/forget-requests", 202, json={"model": "reader", "target": target, "method": hopeless})
     assert api.finished(accepted["job_id"])["status"] == "failed"
@@ -144,22 +168,22 @@ def test_what_goes_wrong_stays_where_it_is(api: Api) -> None:
     api.forget(model="reader", target=target, method=QUICK_RLD)
 
 
-def test_every_kind_and_every_method_can_be_asked_for(api: Api) -> None:
+def test_every_kind_and_every_method_can_be_asked_for(embedded: Api) -> None:
     wishes: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
         ({"kind": "subjects", "subject_ids": ["p3"]}, None),
         ({"kind": "class", "label": 7}, {"name": "truncation"}),
-        ({"kind": "samples", "sample_ids": ["d0100", "d0101"]}, {**QUICK_RLD, "name": "rnd"}),
-        ({"kind": "samples", "sample_ids": ["d0102"]}, {"name": "retrain"}),
+        ({"kind": "samples", "sample_ids": sample_of(5)}, {**QUICK_RLD, "name": "rnd"}),
+        ({"kind": "samples", "sample_ids": sample_of(6)}, {"name": "retrain"}),
         (
-            {"kind": "leakage", "filter": {"label": 3}, "transform": material.TRIGGER.model_dump(mode="json"),
+            {"kind": "leakage", "filter": {"label": 8}, "transform": material.TRIGGER.model_dump(mode="json"),
              "mask": {"name": "mask", "rectangles": [{"top": 0, "left": 0, "height": 2, "width": 2}]}},
             QUICK_RLD,
         ),
     ]  # fmt: skip
     for target, method in wishes:
         wish = {"model": "reader", "target": {**target, "dataset": "digits"}, **({"method": method} if method else {})}
-        request = api.forget(**wish)
-        body = api.report(request)["body"]
+        request = embedded.forget(**wish)
+        body = embedded.report(request)["body"]
         assert body["findings"]
         if method == {"name": "truncation"}:
             assert body["verdict"] == "mitigation_only"
@@ -168,16 +192,19 @@ def test_every_kind_and_every_method_can_be_asked_for(api: Api) -> None:
             assert request["method_reason"]
 
 
-def test_a_running_job_is_cancelled_and_the_next_one_runs(api: Api) -> None:
-    def submit(sample: str, **more: object) -> dict[str, str]:
-        target = {"kind": "samples", "dataset": "digits", "sample_ids": [sample]}
+def test_a_running_job_is_cancelled_and_the_next_one_runs(embedded: Api) -> None:
+    def submit(label: int, **more: object) -> dict[str, str]:
+        target = {"kind": "samples", "dataset": "digits", "sample_ids": sample_of(label)}
         wish = {"model": "reader", "target": target, "method": QUICK_RLD, **more}
-        accepted: dict[str, str] = api.call("POST", "/forget-requests", 202, json=wish)
+        accepted: dict[str, str] = embedded.call("POST", "/forget-requests", 202, json=wish)
         return accepted
 
-    long = submit("d0000", audit={"gold": "retrain", "gold_seeds": 10})
-    following = submit("d0002")
-    api.call("POST", f"/forget-requests/{long['id']}/cancel", 202)
-    assert api.finished(long["job_id"])["status"] == "cancelled"
-    assert api.call("GET", f"/forget-requests/{long['id']}", 200)["status"] == "cancelled"
-    api.succeeded(following["job_id"])
+    long = submit(0, audit={"gold": "retrain", "gold_seeds": 10})
+    following = submit(9)
+    while embedded.call("GET", f"/jobs/{long['job_id']}", 200)["status"] == "queued":
+        time.sleep(0.05)
+    cancelled = embedded.http.post(f"/forget-requests/{long['id']}/cancel")
+    assert cancelled.is_success
+    assert embedded.finished(long["job_id"])["status"] == "cancelled"
+    assert embedded.call("GET", f"/forget-requests/{long['id']}", 200)["status"] == "cancelled"
+    embedded.succeeded(following["job_id"])
