@@ -33,6 +33,7 @@ from worker import artifacts, registry
 from worker.datasets import Manifest, validate
 from worker.loading import Case, Data, answering, build_of, case_of, problem_of, sets_of, weights_of
 from worker.numerics.errors import EmptyExamples
+from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.outcome import Model as Answering
@@ -128,6 +129,12 @@ STORIES: Mapping[JobKind, Callable[[str, int, Attempt], None]] = {
     JobKind.FISHER: compute_fisher,
     JobKind.UNLEARNING: unlearn,
 }
+
+
+def warm_up() -> None:
+    """Pay what torch charges on first use, half a second of imports, before the clock of a job runs."""
+    one = TensorExamples(torch.zeros(2, 1), torch.tensor([0, 1]), torch.tensor([0, 1]))
+    fisher_diagonal(torch.nn.Linear(1, 2).eval(), one)
 
 
 @contextmanager

@@ -51,8 +51,9 @@ def main(
 
 
 def _pipeline() -> tuple[Stories, Follow]:
-    from worker.pipeline import STORIES  # noqa: PLC0415 - takes seconds, and the channel must be open by then
+    from worker.pipeline import STORIES, warm_up  # noqa: PLC0415 - takes seconds, and the channel must be open by then
 
+    warm_up()
     return STORIES, follow
 
 

@@ -18,17 +18,19 @@ from app.domain.findings import Finding, Outcome
 
 MARGIN = 0.05
 SLACK = 0.02
+UNMOVED = 0.01
 
 Verdict = Literal["pass", "trace_found", "inconclusive", "mitigation_only"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How one finding is judged: the comparison, and the target where no gold was measured."""
+    """How one finding is judged: the comparison, its claim in words, and the target where no gold was measured."""
 
     compare: Callable[[tuple[float, float], float], Outcome]
-    words: str
-    fallback: str | float  # another set's value of the same measure, or a number
+    claim: str  # "{reference}" becomes what it is compared with
+    fallback: str | float  # "before", another set's value of the same measure, or a number
+    about_traces: bool = True  # False: it speaks of what must be kept or learned again
 
 
 def near(interval: tuple[float, float], target: float) -> Outcome:
@@ -55,12 +57,16 @@ def at_least(interval: tuple[float, float], target: float) -> Outcome:
     return "pass" if low >= target - MARGIN else "inconclusive"
 
 
-FORGOTTEN_SAMPLES = Rule(near, "as right on D_f as a model that never saw it", "test")
-USELESS_ATTACK = Rule(near, "no better than a coin at telling D_f from unseen samples", 0.5)
-FORGOTTEN_CLASS = Rule(at_most, "no longer answers the class", 0.0)
-KEPT = Rule(at_least, "keeps the accuracy it had", "before")
-HARMLESS = Rule(at_least, "the added feature no longer changes the answers", "retain")
-RELEARNED = Rule(at_least, "answers D_f as a model that was trained without the feature", "retain")
+FORGOTTEN_SAMPLES = Rule(near, "the forgotten samples are answered as well as by {reference}", "test")
+USELESS_ATTACK = Rule(near, "telling forgotten from unseen samples works no better than with {reference}", 0.5)
+FORGOTTEN_CLASS = Rule(at_most, "the forgotten class is answered no more often than by {reference}", 0.0)
+KEPT = Rule(at_least, "what is kept is answered as well as by {reference}", "before", about_traces=False)
+HARMLESS = Rule(
+    at_least, "with the feature added, answers are right at least as often as those of {reference}", "retain"
+)
+RELEARNED = Rule(
+    at_least, "the samples are answered without the feature as well as by {reference}", "retain", about_traces=False
+)
 
 RULES: Mapping[Kind, Mapping[tuple[str, str], Rule]] = {
     Kind.SAMPLES: {
@@ -85,8 +91,6 @@ RULES: Mapping[Kind, Mapping[tuple[str, str], Rule]] = {
         ("accuracy", "retain"): KEPT,
     },
 }
-KEEPING = {("accuracy", "retain")}
-"""Findings about what must be kept: they never speak of a trace."""
 
 
 def rules_for(kind: Kind) -> Mapping[tuple[str, str], Rule]:
@@ -103,16 +107,15 @@ def judge(kind: Kind, findings: Sequence[Finding]) -> list[Finding]:
 def _judged(rule: Rule | None, finding: Finding, others: Mapping[tuple[str, str], Finding]) -> Finding:
     if rule is None:
         return finding
-    target, source = _target(rule, finding, others)
+    target, reference = _target(rule, finding, others)
     if target is None:
-        reason = f"there is neither a gold model nor {source} to compare with"
+        reason = f"there is neither a gold model nor {reference} to compare with"
         return finding.model_copy(update={"outcome": "inconclusive", "reason": reason})
-    outcome = rule.compare(finding.interval, target)
     low, high = finding.interval
     return finding.model_copy(
         update={
-            "outcome": outcome,
-            "threshold": f"{rule.words}: {target:.3f} ({source}), margin {MARGIN:.2f}",
+            "outcome": rule.compare(finding.interval, target),
+            "threshold": f"{rule.claim.format(reference=reference)}; margin {MARGIN:.2f}",
             "reason": f"{finding.after:.3f}, 95 % interval {low:.3f} to {high:.3f} from {finding.n} samples",
         }
     )
@@ -120,23 +123,26 @@ def _judged(rule: Rule | None, finding: Finding, others: Mapping[tuple[str, str]
 
 def _target(rule: Rule, finding: Finding, others: Mapping[tuple[str, str], Finding]) -> tuple[float | None, str]:
     if finding.gold is not None:
-        return finding.gold.mean, f"gold, {finding.gold.models} retrained"
+        return finding.gold.mean, f"a model retrained without it ({finding.gold.mean:.3f})"
     if isinstance(rule.fallback, float):
-        return rule.fallback, "fixed"
+        return rule.fallback, f"a model that knows nothing of it ({rule.fallback:.3f})"
     if rule.fallback == "before":
-        return finding.before, "before the job"
+        return finding.before, f"the model before ({finding.before:.3f})"
     other = others.get((finding.measure, rule.fallback))
-    return (None if other is None else other.after), f"the same model on {rule.fallback}"
+    if other is None:
+        return None, f"a value on {NAMES[rule.fallback]}"
+    return other.after, f"the same model on {NAMES[rule.fallback]} ({other.after:.3f})"
 
 
 def verdict(kind: Kind, findings: Sequence[Finding], *, changes_weights: bool) -> Verdict:
     """What the judged findings say together. One trace is enough; every claim must hold for a pass."""
     if not changes_weights:
         return "mitigation_only"
+    rules = rules_for(kind)
     outcomes = {(f.measure, f.on): f.outcome for f in findings if f.outcome != "not_judged"}
-    if any(outcome == "fail" for key, outcome in outcomes.items() if key not in KEEPING):
+    if any(outcome == "fail" and rules[key].about_traces for key, outcome in outcomes.items()):
         return "trace_found"
-    missing = rules_for(kind).keys() & {("accuracy", "forget"), ("accuracy", "retain_extra")} - outcomes.keys()
+    missing = rules.keys() & {("accuracy", "forget"), ("accuracy", "retain_extra")} - outcomes.keys()
     return "pass" if outcomes and not missing and all(o == "pass" for o in outcomes.values()) else "inconclusive"
 
 
@@ -148,21 +154,22 @@ WORDS: Mapping[Verdict, str] = {
 }
 
 
+STATES: Mapping[Outcome, str] = {"pass": "Shown", "fail": "Not so", "inconclusive": "Undecided"}
+
+
 def summary(kind: Kind, findings: Sequence[Finding], result: Verdict) -> list[str]:
-    """The verdict in plain sentences: what was achieved, what was not."""
-    sentences = [WORDS[result]]
-    for finding in findings:
-        if finding.outcome == "not_judged":
-            continue
-        rule = rules_for(kind)[finding.measure, finding.on]
-        state = {"pass": "Achieved", "fail": "Not achieved", "inconclusive": "Undecided"}[finding.outcome]
-        name = f"{finding.measure.replace('_', ' ')} on {NAMES.get(finding.on, finding.on)}"
-        moved = f"from {finding.before:.3f} to {finding.after:.3f}"
-        sentences.append(f"{state}: {rule.words} ({name} went {moved}).")
-    if all(abs(f.after - f.before) < 0.005 for f in findings if (f.measure, f.on) not in KEEPING):
-        sentences.append(
-            "No measured value moved by more than half a point: the job is indistinguishable from doing nothing."
+    """The verdict in plain sentences: what was achieved, what was not, what could not be decided."""
+    rules, sentences = rules_for(kind), [WORDS[result]]
+    judged = [f for f in findings if f.outcome != "not_judged"]
+    for f in judged:
+        claim = (f.threshold or rules[f.measure, f.on].claim.format(reference="another model")).split(";")[0]
+        numbers = (
+            f"{f.measure.replace('_', ' ')} on {NAMES.get(f.on, f.on)}: {f.before:.3f} before, {f.after:.3f} after"
         )
+        sentences.append(f"{STATES[f.outcome]}: {claim} ({numbers}, {f.n} samples).")
+    traces = [f for f in judged if rules[f.measure, f.on].about_traces]
+    if traces and all(abs(f.after - f.no_op) < UNMOVED for f in traces):
+        sentences.append("What speaks of forgetting moved by less than a point: as if nothing had been done.")
     return sentences
 
 

@@ -110,7 +110,29 @@ def test_a_filter_of_answers_is_never_unlearning() -> None:
 
 def test_the_summary_says_when_nothing_moved() -> None:
     found = judge(Kind.SAMPLES, [finding("accuracy", "forget", 0.99, (0.95, 1.0))])
-    assert "indistinguishable from doing nothing" in summary(Kind.SAMPLES, found, "inconclusive")[-1]
+    assert "as if nothing had been done" in summary(Kind.SAMPLES, found, "inconclusive")[-1]
+
+
+def test_the_summary_compares_with_the_retrained_model_in_words() -> None:
+    gold = Gold(mean=0.462, std=0.0, models=1)
+    found = judge(Kind.BACKDOOR, [finding("accuracy", "retain_extra", 0.70, (0.67, 0.73), gold=gold)])
+    assert summary(Kind.BACKDOOR, found, "inconclusive")[1] == (
+        "Shown: with the feature added, answers are right at least as often as those of a model retrained without it "
+        "(0.462) (accuracy on kept data with the feature added (D_r,extra): 0.990 before, 0.700 after, 100 samples)."
+    )
+
+
+def test_a_class_that_was_not_learned_again_is_no_trace() -> None:
+    found = judge(
+        Kind.BACKDOOR,
+        [
+            finding("accuracy", "forget_clean", 0.5, (0.4, 0.6)),
+            finding("accuracy", "retain_extra", 0.95, (0.94, 0.96)),
+            finding("accuracy", "retain", 0.95, (0.94, 0.99)),
+        ],
+    )
+    assert [f.outcome for f in found] == ["fail", "pass", "pass"]
+    assert verdict(Kind.BACKDOOR, found, changes_weights=True) == "inconclusive"
 
 
 @pytest.mark.parametrize("kind", list(Kind))
