@@ -21,6 +21,10 @@ MOST_EVENTS = 1000
 
 Event = tuple[str, dict[str, Any]]
 
+SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
+"""OpenMP threads that wait by spinning lose whole time slices where another process has their core, and the spare child
+that imports torch beside a job is such a process. An operator's own setting wins."""
+
 
 class Child:
     """One process, leader of its own group."""
@@ -35,7 +39,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+            env={**SPIN_BRIEFLY, **os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
         )
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._stderr: deque[str] = deque(maxlen=TAIL_LINES)
