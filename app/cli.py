@@ -3,13 +3,14 @@
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy import select
 
@@ -74,29 +75,16 @@ def serve(
     """Run the service; with the local executor (the default) its dispatcher too. Ctrl-C ends both."""
     import uvicorn  # noqa: PLC0415 - the other commands need not pay for it
 
+    from app.embedded import Dispatcher  # noqa: PLC0415 - likewise
     from app.main import create_app  # noqa: PLC0415 - likewise
-    from app.outbox import doorbells  # noqa: PLC0415 - likewise
 
     _use(home)
     if not schema.is_current():
         err.print("The database is not at the newest migration: run `unlearn db upgrade` first.")
         raise typer.Exit(1)
-    dispatcher = None
-    if get_settings().executor == "local":
-        dispatcher = subprocess.Popen(
-            [sys.executable, "-m", "worker.local"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the dispatcher
-        )
-        assert dispatcher.stdin is not None  # noqa: S101 - PIPE was asked for
-        doorbells.connect(doorbells.PipeDoorbell(dispatcher.stdin.fileno()))
     err.print(f"unlearnd listens on http://{host}:{port}, its documentation is at /docs. Ctrl-C ends it.")
-    try:
+    with Dispatcher() if get_settings().executor == "local" else nullcontext():
         uvicorn.run(create_app(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
-    finally:
-        if dispatcher is not None:
-            _end(dispatcher)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -124,8 +112,11 @@ def verify_report(
     public_key = source.read_text().strip() if source.is_file() else key or ""
     try:
         body = _signed_body(json.loads(report.read_bytes()), public_key)
-    except (BadSignature, KeyError, TypeError, ValueError) as problem:
+    except BadSignature as problem:
         err.print(f"NOT VALID: {problem}")
+        raise typer.Exit(1) from problem
+    except (KeyError, TypeError, ValueError) as problem:
+        err.print("NOT VALID: this is not an audit report")
         raise typer.Exit(1) from problem
     out.print(f"Valid: every byte is as the holder of key {key_id(public_key)[:16]}… signed it.")
     out.print(f"Verdict: {body['verdict']}")
@@ -159,9 +150,15 @@ def _signed_body(document: dict[str, Any], public_key: str) -> dict[str, Any]:
 
 
 def _use(home: Path) -> None:
+    """Settings of this home, or what is wrong with them."""
     os.environ[HOME_VARIABLE] = str(home.resolve())
     get_settings.cache_clear()
-    get_settings()
+    try:
+        get_settings()
+    except ValidationError as problem:
+        wrong = "; ".join(f"UNLEARN_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in problem.errors())
+        err.print(f"{home} has no complete settings ({wrong}). `unlearn init --home {home}` makes a home.")
+        raise typer.Exit(1) from problem
 
 
 def _first_key() -> str:
@@ -171,18 +168,6 @@ def _first_key() -> str:
         session.flush()
         _, plaintext = keys.create(session, tenant_id=tenant.id, name="admin", scopes=["*"])
     return plaintext
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the dispatcher to end; it ends its children. Insist after ten seconds."""
-    if process.stdin is not None:
-        process.stdin.close()
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""The dispatcher process of the embedded service: started, connected to the doorbell, started again if it dies."""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+from app.outbox import doorbells
+
+COMMAND = (sys.executable, "-m", "worker.local")
+RESTART_SECONDS = 1.0
+END_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Use as a context: inside it a dispatcher runs; at its end there is none, nor any child of one."""
+
+    def __init__(self, command: tuple[str, ...] = COMMAND) -> None:
+        self._command = command
+        self._leaving = threading.Event()
+        self._process = self._start()
+        self._watch = threading.Thread(target=self._keep_alive, name="dispatcher", daemon=True)
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self._watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.set()
+        self._end(self._process)
+        self._watch.join(END_SECONDS)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches this process only, which then ends the dispatcher.
+        process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        if process.stdin is not None:
+            doorbells.connect(doorbells.PipeDoorbell(process.stdin.fileno()))
+        return process
+
+    def _keep_alive(self) -> None:
+        """Jobs of a dispatcher that died come back when their lease expires, to the next one."""
+        while not self._leaving.is_set():
+            code = self._process.wait()
+            if self._leaving.wait(RESTART_SECONDS):
+                return
+            log.error("the dispatcher ended with %d; starting another", code)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            self._process = self._start()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            process.stdin.close()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
