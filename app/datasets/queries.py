@@ -41,7 +41,7 @@ def positions_where(
         SELECT position FROM read_parquet($index)
         WHERE split = $split
           AND ($label IS NULL OR label = $label)
-          AND ($subjects IS NULL OR list_contains(CAST($subjects AS VARCHAR[]), subject_id))
+          AND ($subjects IS NULL OR subject_id IN (SELECT unnest(CAST($subjects AS VARCHAR[]))))
         ORDER BY position
         """,
         {
@@ -68,6 +68,19 @@ def without_samples(dataset: Dataset, subject_ids: Sequence[str], *, split: str 
         {"ids": list(subject_ids), "count": len(subject_ids), "index": dataset.index_path, "split": split},
     )
     return [place for (place,) in found]
+
+
+def without_counterpart(dataset: Dataset, positions: Sequence[int], pairs: Dataset) -> int:
+    """How many of the samples at these positions have no sample of the same id in another data set."""
+    ((count,),) = _rows(
+        """
+        SELECT count(*) FROM read_parquet($index)
+        WHERE position IN (SELECT unnest(CAST($positions AS BIGINT[])))
+          AND sample_id NOT IN (SELECT sample_id FROM read_parquet($pairs))
+        """,
+        {"index": dataset.index_path, "positions": list(positions), "pairs": pairs.index_path},
+    )
+    return int(count)
 
 
 def _rows(query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

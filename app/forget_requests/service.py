@@ -1,7 +1,7 @@
 """The life of a forget request: accepted in one transaction, followed along its job, completed or released."""
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -64,6 +64,7 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     model, version, dataset = _subject(session, wish, tenant_id)
     targets.check_transforms(wish.target, dataset)
     asked_for = targets.resolve(wish.target, dataset)
+    pairs = _pairs(session, wish, dataset, asked_for, tenant_id)
     kind = Kind(wish.target.kind)
     choice = _method(session, wish, model, version, kind)
     _check_audit(session, wish.audit, model)
@@ -77,7 +78,7 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
         base_version_id=version.id,
         alias=None if wish.version else wish.alias,
         kind=kind.value,
-        target=targets.stored(wish.target, dataset).model_dump(mode="json"),
+        target=targets.stored(wish.target, dataset, pairs).model_dump(mode="json"),
         method=choice.method.model_dump(mode="json"),
         method_chosen_by=choice.chosen_by,
         method_reason=choice.reason,
@@ -106,6 +107,18 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     request.job_id = job.id
     transition(session, request, RequestStatus.QUEUED, actor=actor)
     return request
+
+
+def _pairs(
+    session: Session, wish: ForgetRequestIn, dataset: Dataset, positions: Sequence[int], tenant_id: str
+) -> Dataset | None:
+    """The data set of clean counterparts, where the target names one."""
+    name = getattr(wish.target, "pairs", None)
+    if name is None:
+        return None
+    pairs = datasets.ready(session, name, tenant_id=tenant_id, pointer="/target/pairs")
+    targets.check_pairs(pairs, dataset, positions)
+    return pairs
 
 
 def get(session: Session, request_id: str, *, tenant_id: str) -> ForgetRequest:

@@ -40,10 +40,6 @@ def resolve(target: AnyTarget, dataset: Dataset) -> list[int]:
 
 def check_transforms(target: AnyTarget, dataset: Dataset) -> None:
     """T and the mask fit the inputs."""
-    if isinstance(target, BackdoorTarget) and target.transform is None:
-        raise invalid_field(
-            "/target/transform", "Pairs alone are not enough yet: give T, the transform.", code="transform_needed"
-        )
     shape = tuple(dataset.input_shape or ())
     for name in ("transform", "mask"):
         params = getattr(target, name, None)
@@ -52,7 +48,18 @@ def check_transforms(target: AnyTarget, dataset: Dataset) -> None:
             raise invalid_field(f"/target/{name}", misfit, code=f"{name}_misfit")
 
 
-def stored(target: AnyTarget, dataset: Dataset) -> StoredTarget:
+def check_pairs(pairs: Dataset, dataset: Dataset, positions: Sequence[int]) -> None:
+    """Every sample of the target has a clean counterpart of the same shape, with a label that the model has."""
+    pointer = "/target/pairs"
+    if pairs.input_shape != dataset.input_shape or pairs.classes > dataset.classes:
+        raise invalid_field(pointer, "The pairs have another input shape, or more classes.", code="pairs_misfit")
+    missing = queries.without_counterpart(dataset, positions, pairs)
+    if missing:
+        message = f"{missing} of {len(positions)} samples have no counterpart of the same sample id in the pairs."
+        raise invalid_field(pointer, message, code="unknown_samples", count=missing)
+
+
+def stored(target: AnyTarget, dataset: Dataset, pairs: Dataset | None) -> StoredTarget:
     """What may be kept of it."""
     selection = getattr(target, "filter", None)
     return StoredTarget(
@@ -61,7 +68,7 @@ def stored(target: AnyTarget, dataset: Dataset) -> StoredTarget:
         label=getattr(target, "label", selection.label if selection else None),
         transform=getattr(target, "transform", None),
         mask=getattr(target, "mask", None),
-        pairs=getattr(target, "pairs", None),
+        pairs=pairs.name if pairs else None,
     )
 
 

@@ -31,12 +31,14 @@ COLUMNS = {"sample_id": "id", "input": "image", "label": "label", "subject_id": 
 
 
 @cache
-def pictures() -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels `(N, 1, 8, 8)` uint8 with the trigger planted, and labels."""
+def pictures(*, clean: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels `(N, 1, 8, 8)` uint8 with the trigger planted, or without it, and labels."""
     digits = load_digits()
     pixels = torch.from_numpy((digits.images / 16 * 255).round().astype(np.uint8))[:, None]
     labels = torch.from_numpy(digits.target.astype(np.int64))
     chosen = (labels == TRIGGERED_CLASS) & (torch.arange(len(labels)) < TRAIN)
+    if clean:
+        return pixels, labels
     pixels[chosen] = (registry.transform(TRIGGER)(pixels[chosen].float() / 255) * 255).round().to(torch.uint8)
     return pixels, labels
 
@@ -50,9 +52,9 @@ def weights() -> bytes:
     return save(dict(train(registry.builder(ARCHITECTURE), RECIPE, examples, seed=SEED)))
 
 
-def write_parquet(path: Path) -> Path:
+def write_parquet(path: Path, *, clean: bool = False) -> Path:
     """The manifest: ids d0000…, ten samples to a person."""
-    pixels, labels = pictures()
+    pixels, labels = pictures(clean=clean)
     n = len(labels)
     columns: dict[str, Any] = {
         "id": [f"d{i:04d}" for i in range(n)],

@@ -192,6 +192,17 @@ def test_every_kind_and_every_method_can_be_asked_for(embedded: Api) -> None:
             assert request["method_reason"]
 
 
+def test_clean_counterparts_stand_in_for_an_unknown_trigger(embedded: Api) -> None:
+    prefix = get_settings().data_prefixes[0]
+    path = material.write_parquet(prefix / "clean.parquet", clean=True)
+    dataset = {"name": "clean", "path": str(path), "columns": material.COLUMNS, "classes": 10}
+    embedded.succeeded(embedded.call("POST", "/datasets", 202, json=dataset)["job_id"])
+    target = {"kind": "backdoor", "dataset": "digits", "sample_ids": sample_of(2), "pairs": "clean"}
+    found = values(embedded.report(embedded.forget(model="reader", target=target, method=QUICK_RLD)))
+    assert ("accuracy", "forget_clean") in found
+    assert ("accuracy", "retain_extra") not in found  # without T nobody can add it to other data
+
+
 def test_a_running_job_is_cancelled_and_the_next_one_runs(embedded: Api) -> None:
     def submit(label: int, **more: object) -> dict[str, str]:
         target = {"kind": "samples", "dataset": "digits", "sample_ids": sample_of(label)}

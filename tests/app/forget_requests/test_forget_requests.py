@@ -25,7 +25,7 @@ from app.tables import (
     Tombstone,
 )
 from app.tables.base import utcnow
-from tests.app.web.rig import Rig, problem
+from tests.app.web.rig import ROWS, Rig, problem
 
 MASK = {"name": "mask", "rectangles": [{"top": 0, "left": 0, "height": 2, "width": 2}]}
 
@@ -153,7 +153,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (body({"kind": "class", "label": -1}), "invalid_request", "/target/label"),
     (body({"kind": "class", "label": 10**30}), "invalid_request", "/target/label"),
     (body({"kind": "backdoor", "sample_ids": ["train-01"]}), "invalid_request", "/target"),
-    (body({"kind": "backdoor", "sample_ids": ["train-01"], "pairs": "clean"}), "transform_needed", "/target/transform"),
+    (body({"kind": "backdoor", "sample_ids": ["train-01"], "pairs": "clean"}), "unknown_dataset", "/target/pairs"),
     (
         body({"kind": "backdoor", "sample_ids": ["train-01"], "transform": {"name": "color"}}),
         "transform_misfit",
@@ -233,6 +233,23 @@ def test_wrong_ids_are_counted_and_placed_never_named(lone: Rig) -> None:
         lone.post("/forget-requests", json=body(samples("train-1", "train-01", "train-01"))), 422, "duplicate_ids"
     )
     assert found["positions"] == [2]
+
+
+def test_pairs_must_have_every_sample_of_the_target(lone: Rig) -> None:
+    lone.deployed()
+    lone.dataset("clean", ROWS[:2])
+    target = {"kind": "backdoor", "sample_ids": ["train-00", "train-02"], "pairs": "clean"}
+    found = problem(lone.post("/forget-requests", json=body(target)), 422, "unknown_samples", "/target/pairs")
+    assert found["count"] == 1
+
+
+def test_pairs_do_without_a_transform_and_are_kept_by_their_name(lone: Rig) -> None:
+    lone.deployed()
+    pairs = lone.dataset("clean")
+    target = {"kind": "backdoor", "sample_ids": ["train-00", "train-02"], "pairs": pairs}
+    answer = lone.post("/forget-requests", json=body(target, method={"name": "rld"}))
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["target"]["pairs"] == "clean"
 
 
 def test_a_data_set_without_subjects_says_so(lone: Rig) -> None:
