@@ -21,12 +21,15 @@ from torch import Tensor
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
+from app.datasets.paths import parquet_files
 from worker.numerics.examples import Batch, Change, Examples, Normalisation, TensorExamples, prepare
 from worker.numerics.run import Run
 
 SPLITS = ("train", "test", "validation")
 PIXEL_LIMIT = 64_000_000
 BLOCK_ROWS = 4096
+MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+"""What an image of this mode is decoded to; 16-bit greys would lose what they show."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Manifest:
     @cached_property
     def files(self) -> list[Path]:
         """The Parquet files, in order of their names; positions count through them in this order."""
-        return [self.path] if self.path.is_file() else sorted(self.path.glob("*.parquet"))
+        return parquet_files(self.path)
 
     def sha256(self) -> str:
         """Digest of the content: the file's own, or that over the names and digests of a folder's files."""
@@ -201,14 +204,24 @@ def _image(data: bytes | None, position: int) -> np.ndarray[Any, np.dtype[np.uin
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data or b"")) as image:
+            with Image.open(io.BytesIO(data or b""), formats=("PNG", "JPEG")) as image:
                 if image.width * image.height > PIXEL_LIMIT:
                     raise Invalid(
                         f"the image at row {position} has more than {PIXEL_LIMIT} pixels", code="image_too_large"
                     )
-                grey = image.mode in {"L", "1", "I;16", "I", "F"}
-                array = np.array(image.convert("L" if grey else "RGB"), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
+                if image.mode not in MODES:
+                    raise Invalid(
+                        f"the image at row {position} has more than 8 bits a channel", code="unsupported_input"
+                    )
+                array = np.array(image.convert(MODES[image.mode]), dtype=np.uint8)
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombWarning,
+        Image.DecompressionBombError,
+    ) as error:
         raise Invalid(
             f"the input at row {position} is not a readable PNG or JPEG image", code="unreadable_image"
         ) from error
@@ -281,12 +294,22 @@ class StreamedExamples(Examples):
         return len(self) * int(np.prod(self.input_shape)) * (1 if len(self.input_shape) == 3 else 4)
 
     def batches(self, size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """All examples once; batches do not reach across blocks."""
-        for raw, rows in self._groups(generator):
-            within = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
-            for chosen in torch.split(within, size):
-                inputs = prepare(raw[chosen], self.changes, self.normalisation)
-                yield Batch(inputs, self.labels[rows[chosen]], self.positions[rows[chosen]])
+        """All examples once; every batch but the last is full."""
+        raw, rows = None, torch.empty(0, dtype=torch.int64)
+        for block, found in self._groups(generator):
+            within = torch.arange(len(found)) if generator is None else torch.randperm(len(found), generator=generator)
+            raw = block[within] if raw is None else torch.cat([raw, block[within]])
+            rows = torch.cat([rows, found[within]])
+            full = len(rows) // size * size
+            for chosen in torch.split(torch.arange(full), size):
+                if len(chosen):
+                    yield self._batch(raw[chosen], rows[chosen])
+            raw, rows = raw[full:], rows[full:]
+        if raw is not None and len(rows):
+            yield self._batch(raw, rows)
+
+    def _batch(self, raw: Tensor, rows: Tensor) -> Batch:
+        return Batch(prepare(raw, self.changes, self.normalisation), self.labels[rows], self.positions[rows])
 
     def through(self, change: Change) -> Self:
         """The same examples, changed before normalisation."""

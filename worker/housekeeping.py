@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.db import transaction
@@ -27,7 +27,7 @@ def tidy(follow: Follow) -> None:
                 log.warning("%s: taken back from %s, now %s", job.id, job.owner, job.status)
                 follow(session, job)
         outbox.relay()
-    except OperationalError:
+    except SQLAlchemyError:
         log.warning("the database does not answer", exc_info=True)
 
 

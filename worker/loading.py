@@ -13,8 +13,17 @@ from torch import Tensor
 
 from app.catalogue.unions import AnyArchitecture, AnyMethod, AnyMetric, AnyTransform
 from app.core.errors import Invalid
-from app.core.params import FEATURE_KINDS, ArchitectureParams, Kind, MethodParams, MetricParams, TransformParams
+from app.core.params import (
+    FEATURE_KINDS,
+    ArchitectureParams,
+    Kind,
+    MethodParams,
+    MetricParams,
+    Need,
+    TransformParams,
+)
 from app.core.settings import get_settings
+from app.datasets.paths import parquet_files, permitted
 from app.forget_requests import service as forget_requests
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.transforms.mask import MaskParams
@@ -33,6 +42,18 @@ _ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
 _METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
 _METRIC: TypeAdapter[MetricParams] = TypeAdapter(AnyMetric)
 _TRANSFORM: TypeAdapter[TransformParams] = TypeAdapter(AnyTransform)
+
+
+def manifest_of(dataset: Dataset) -> Manifest:
+    """The files of a data set, if they still lie below the operator's folders, every link followed.
+
+    Raises:
+        Invalid: one does not, or the path is gone.
+    """
+    path = permitted(dataset.path, pointer="/path")
+    for file in parquet_files(path):
+        permitted(str(file), pointer="/path")
+    return Manifest(path, dataset.columns)
 
 
 @dataclass(frozen=True)
@@ -55,15 +76,27 @@ class Data:
             "test": torch.tensor([s == "test" for s in splits]),
         }
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         """Where the inputs are."""
-        return Manifest(Path(self.dataset.path), self.dataset.columns)
+        return manifest_of(self.dataset)
 
     @property
     def digest(self) -> str:
         """What a Fisher diagonal over this data is bound to: the manifest's content and the preprocessing."""
         return artifacts.digest_of({"dataset": self.dataset.sha256, "preprocessing": self.model.preprocessing})
+
+    def check(self) -> None:
+        """The files are still those that were registered: positions mean what they meant.
+
+        Raises:
+            Invalid: their content has changed.
+        """
+        if self.manifest.sha256() != self.dataset.sha256:
+            message = (
+                f"the files of data set {self.dataset.name} have changed since it was registered: register them anew"
+            )
+            raise Invalid(message, code="digest_mismatch")
 
     def select(self, chosen: Tensor) -> Examples | None:
         """The examples of a mask `(N,)`; None if there are none."""
@@ -130,7 +163,7 @@ class Case:
     pairs: Data | None  # clean counterparts of D_f, where the request names them
     forget: list[int]  # positions of D_f
     gone: list[int]  # positions that earlier requests have forgotten: never D_r again
-    gone_classes: list[int]  # classes that earlier requests have forgotten
+    gone_classes: list[int]  # classes that the base version has forgotten
 
     @property
     def kind(self) -> Kind:
@@ -176,17 +209,18 @@ def case_of(session: Session, job: Job) -> Case:
     """Everything the job's forget request refers to."""
     request = session.get_one(ForgetRequest, job.subject_id)
     model = session.get_one(Model, request.model_id)
+    base = session.get_one(ModelVersion, request.base_version_id)
     dataset = session.get_one(Dataset, request.dataset_id)
     return Case(
         request=request,
         model=model,
-        base=session.get_one(ModelVersion, request.base_version_id),
+        base=base,
         golds=tuple(session.get_one(ModelVersion, v) for v in request.audit.get("gold_versions", [])),
         data=Data(dataset, model),
         pairs=_pairs_of(session, request, model),
         forget=forget_requests.positions(session, request),
         gone=forget_requests.excluded_positions(session, dataset.id),
-        gone_classes=forget_requests.forgotten_classes(session, model.id),
+        gone_classes=forget_requests.forgotten_classes(session, base),
     )
 
 
@@ -201,11 +235,16 @@ def _pairs_of(session: Session, request: ForgetRequest, model: Model) -> Data | 
 def problem_of(case: Case, run: Run) -> Problem:
     """The problem that the case's method is given."""
     data, build = case.data, build_of(case.model)
+    for used in filter(None, (data, case.pairs)):
+        used.check()
     forget, gone = data.among(case.forget), data.among(case.gone)
     d_f = data.select(forget)
     if d_f is None:
         raise EmptyExamples("no sample is left to forget: earlier requests have forgotten all of them")
     old = weights_of(case.base, build)
+    keep = data.index["train"] & ~forget & ~gone
+    if case.label is not None:
+        keep &= data.index["labels"] != case.label  # whoever else was to forget some of the class
     return Problem(
         build=build,
         old=old,
@@ -214,7 +253,7 @@ def problem_of(case: Case, run: Run) -> Problem:
         seed=case.request.seed,
         forget=d_f,
         forget_clean=_clean(case, d_f),
-        retain=data.select(data.index["train"] & ~forget & ~gone),
+        retain=data.select(keep),
         fisher=_fisher_without(case, build, old, gone, run),
         initial=_initial(case, build),
         recipe=_recipe(case.model),
@@ -272,14 +311,17 @@ def _recipe(model: Model) -> Recipe | None:
 
 
 def _fisher_without(case: Case, build: Build, old: Weights, gone: Tensor, run: Run) -> Fisher | None:
-    """The stored Fisher, less what other requests have forgotten since it was computed."""
+    """The stored Fisher over D_f and D_r: less what other requests have forgotten since it was computed."""
     base, data = case.base, case.data
-    if base.fisher_path is None:
+    if base.fisher_path is None or Need.FISHER not in case.method.needs(case.kind):
         return None
     stored, excluded = artifacts.read_fisher(Path(base.fisher_path), sha256=base.fisher_sha256 or "")
     stored.check(weights_sha256=base.weights_sha256, data_sha256=data.digest)
-    newly = data.select(gone & ~data.among(excluded.tolist()))
-    if newly is None:
-        return stored
-    run.note("fisher_downdated_samples", len(newly))
-    return stored.minus(fisher_diagonal(network_with(build, old), newly, run=Part(run, "forgotten_since")))
+    forget, left_out = data.among(case.forget), data.among(excluded.tolist())
+    network = network_with(build, old)
+    if (again := data.select(forget & left_out)) is not None:  # forgotten by another line of versions, not by this one
+        stored = stored.plus(fisher_diagonal(network, again, run=Part(run, "forgotten_elsewhere")))
+    if (newly := data.select(gone & ~left_out & ~forget)) is not None:
+        run.note("fisher_downdated_samples", len(newly))
+        stored = stored.minus(fisher_diagonal(network, newly, run=Part(run, "forgotten_since")))
+    return stored

@@ -30,8 +30,8 @@ from app.methods.retrain import RetrainParams
 from app.models import service as models
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from worker import artifacts, registry
-from worker.datasets import Manifest, validate
-from worker.loading import Case, Data, answering, build_of, case_of, problem_of, sets_of, weights_of
+from worker.datasets import validate
+from worker.loading import Case, Data, answering, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import fisher_diagonal
@@ -54,8 +54,7 @@ def validate_dataset(job_id: str, fence: int, run: Attempt) -> None:
     with reading() as session:
         dataset = session.get_one(Dataset, session.get_one(Job, job_id).subject_id)
     index = run.folder / "index.parquet"
-    manifest = Manifest(Path(dataset.path), dataset.columns)
-    facts = validate(manifest, classes=dataset.classes, index_path=index, run=run)
+    facts = validate(manifest_of(dataset), classes=dataset.classes, index_path=index, run=run)
     with _publishing(job_id, fence, run) as session:
         datasets.settle(
             session,
@@ -89,6 +88,7 @@ def compute_fisher(job_id: str, fence: int, run: Attempt) -> None:
         model = session.get_one(Model, version.model_id)
         data = Data(session.get_one(Dataset, model.dataset_id), model)
         gone = forget_requests.excluded_positions(session, data.dataset.id)
+    data.check()
     examples = data.select(data.index["train"] & ~data.among(gone))
     if examples is None:
         raise EmptyExamples("no training sample is left: the data set has none, or all are forgotten")
@@ -98,7 +98,7 @@ def compute_fisher(job_id: str, fence: int, run: Attempt) -> None:
     path = run.folder / "fisher.safetensors"
     sha256 = artifacts.write_fisher(path, bound, excluded=torch.tensor(gone, dtype=torch.int64))
     with _publishing(job_id, fence, run) as session:
-        stored = _move(path, _folder(version) / "fisher.safetensors")
+        stored = _move(path, _folder(version) / f"fisher-{job_id}.safetensors")
         models.store_fisher(session, version.id, path=stored, sha256=sha256, count=fisher.count)
 
 

@@ -26,7 +26,10 @@ def record(
     Locks the tenant until then: take the locks of other rows first, or two transactions may wait for each other.
     """
     tenant = session.execute(
-        select(Tenant).where(Tenant.id == tenant_id).with_for_update().execution_options(populate_existing=True)
+        select(Tenant)
+        .where(Tenant.id == tenant_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     ).scalar_one()
     entry = AuditLogEntry(
         id=new_id("al"),

@@ -142,7 +142,10 @@ def verdict(kind: Kind, findings: Sequence[Finding], *, changes_weights: bool) -
     outcomes = {(f.measure, f.on): f.outcome for f in findings if f.outcome != "not_judged"}
     if any(outcome == "fail" and rules[key].about_traces for key, outcome in outcomes.items()):
         return "trace_found"
-    missing = rules.keys() & {("accuracy", "forget"), ("accuracy", "retain_extra")} - outcomes.keys()
+    missing = (
+        rules.keys()
+        & {("accuracy", "forget"), ("attack_auc", "forget"), ("accuracy", "retain_extra")} - outcomes.keys()
+    )
     return "pass" if outcomes and not missing and all(o == "pass" for o in outcomes.values()) else "inconclusive"
 
 

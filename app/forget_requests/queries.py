@@ -1,11 +1,10 @@
 """The questions about what was forgotten that the worker asks."""
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.core.params import Kind
-from app.domain.lifecycle import RequestStatus
-from app.tables import ForgetRequest, Tombstone
+from app.tables import ForgetRequest, ModelVersion, Tombstone
 
 
 def positions(session: Session, request: ForgetRequest) -> list[int]:
@@ -22,13 +21,23 @@ def excluded_positions(session: Session, dataset_id: str) -> list[int]:
     return list(session.scalars(statement.distinct().order_by(Tombstone.position)))
 
 
-def forgotten_classes(session: Session, model_id: str) -> list[int]:
-    """The labels of the classes that the model has forgotten, ascending."""
+def lineage(session: Session, version: ModelVersion) -> list[str]:
+    """The ids of a version and of all that it descends from."""
+    found, parent = [version.id], version.parent_id
+    while parent is not None and parent not in found:
+        found.append(parent)
+        parent = session.scalar(select(ModelVersion.parent_id).where(ModelVersion.id == parent))
+    return found
+
+
+def forgotten_classes(session: Session, version: ModelVersion) -> list[int]:
+    """The labels of the classes that a version, or one that it descends from, has forgotten, ascending."""
+    sealed = exists().where(Tombstone.forget_request_id == ForgetRequest.id, Tombstone.forgotten_at.is_not(None))
     targets = session.scalars(
         select(ForgetRequest.target).where(
-            ForgetRequest.model_id == model_id,
             ForgetRequest.kind == Kind.CLASS.value,
-            ForgetRequest.status == RequestStatus.COMPLETED,
+            ForgetRequest.result_version_id.in_(lineage(session, version)),
+            sealed,
         )
     )
     return sorted({target["label"] for target in targets})

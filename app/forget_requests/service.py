@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit_log import service as audit_log
+from app.catalogue.unions import METHODS
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
 from app.core.params import Kind, MethodParams, Need
@@ -44,6 +45,7 @@ __all__ = [
     "transition",
 ]
 
+CHANGES_WEIGHTS = {str(method.model_fields["name"].default): method.changes_weights for method in METHODS}
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _STATUS_OF: Mapping[JobStatus, RequestStatus] = {
     JobStatus.QUEUED: RequestStatus.QUEUED,
@@ -68,7 +70,7 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     kind = Kind(wish.target.kind)
     choice = _method(session, wish, model, version, kind)
     _check_audit(session, wish.audit, model)
-    free, covered = tombstones.not_yet_claimed(session, model.id, dataset.id, asked_for, kind)
+    free, covered = tombstones.not_yet_claimed(session, version, dataset.id, asked_for, kind)
     _check_something_stays(session, dataset, free, kind)
     request = ForgetRequest(
         id=new_id("fr"),
@@ -194,11 +196,14 @@ def _follow(session: Session, job: Job, actor: str) -> None:
 
 
 def complete(session: Session, request: ForgetRequest, *, version_id: str, report_id: str) -> None:
-    """It is forgotten and audited."""
+    """It is forgotten and audited. A method that leaves the weights as they were has forgotten nothing."""
     request.result_version_id, request.audit_report_id = version_id, report_id
     for step in _way(request.status, RequestStatus.COMPLETED):
         transition(session, request, step)
-    tombstones.seal(session, request)
+    if CHANGES_WEIGHTS[request.method["name"]]:
+        tombstones.seal(session, request)
+    else:
+        tombstones.release(session, request)
 
 
 def transition(

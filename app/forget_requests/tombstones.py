@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -11,7 +11,8 @@ from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.core.params import FEATURE_KINDS, Kind
 from app.domain.lifecycle import RequestStatus
-from app.tables import ForgetRequest, Tombstone
+from app.forget_requests.queries import lineage
+from app.tables import AuditReport, ForgetRequest, ModelVersion, Tombstone
 from app.tables.base import utcnow
 
 SAMPLE, FEATURE = "sample", "feature"
@@ -23,14 +24,28 @@ def scope_of(kind: str) -> str:
 
 
 def not_yet_claimed(
-    session: Session, model_id: str, dataset_id: str, positions: Sequence[int], kind: Kind
+    session: Session, base: ModelVersion, dataset_id: str, positions: Sequence[int], kind: Kind
 ) -> tuple[list[int], Counter[str]]:
-    """What is left of the positions, and how many of them earlier requests of this model cover."""
+    """What is left of the positions, and how many of them earlier requests cover.
+
+    Covered is what a request in flight has claimed, and what the base version or one it descends from has
+    forgotten without its audit having found a trace.
+    """
     claims = session.execute(
-        select(Tombstone.position, Tombstone.forget_request_id).where(
-            Tombstone.model_id == model_id,
+        select(Tombstone.position, Tombstone.forget_request_id)
+        .join(ForgetRequest, ForgetRequest.id == Tombstone.forget_request_id)
+        .outerjoin(AuditReport, AuditReport.forget_request_id == ForgetRequest.id)
+        .where(
+            Tombstone.model_id == base.model_id,
             Tombstone.dataset_id == dataset_id,
             Tombstone.scope.in_({SAMPLE, scope_of(kind)}),
+            or_(
+                Tombstone.forgotten_at.is_(None),
+                and_(
+                    ForgetRequest.result_version_id.in_(lineage(session, base)),
+                    func.coalesce(AuditReport.verdict, "") != "trace_found",
+                ),
+            ),
         )
     )
     owners: dict[int, str] = {row.position: row.forget_request_id for row in claims}
@@ -42,7 +57,7 @@ def not_yet_claimed(
 
 
 def claim(session: Session, request: ForgetRequest, positions: Sequence[int]) -> None:
-    """Take the samples; the unique constraint decides between two who come at once."""
+    """Take the samples; the unique index decides between two who come at once."""
     common = {
         "tenant_id": request.tenant_id,
         "model_id": request.model_id,
@@ -89,7 +104,7 @@ def _nothing_left(session: Session, covered: Counter[str]) -> Conflict:
             forget_request=request.id,
         )
     return Conflict(
-        "The model has forgotten all of it already.",
+        "This version, or one that it descends from, has forgotten all of it already.",
         code="already_forgotten",
         headers=headers,
         forget_request=request.id,

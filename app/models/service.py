@@ -127,7 +127,7 @@ def add_initial_weights(session: Session, version: ModelVersion, arrival: Arriva
     locked = session.scalars(
         select(ModelVersion)
         .where(ModelVersion.id == version.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).one()
     if locked.initial_weights_path is not None:
@@ -308,6 +308,6 @@ def _find_version(session: Session, model: Model, version_id: str) -> ModelVersi
 
 def _next_number(session: Session, model_id: str) -> int:
     # The model's row is the lock: two versions at once would get one number.
-    session.execute(select(Model.id).where(Model.id == model_id).with_for_update())
+    session.execute(select(Model.id).where(Model.id == model_id).with_for_update(key_share=True))
     newest = session.scalar(select(func.max(ModelVersion.number)).where(ModelVersion.model_id == model_id))
     return (newest or 0) + 1

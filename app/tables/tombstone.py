@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.tables.base import Base, Owned
@@ -11,12 +11,22 @@ from app.tables.base import Base, Owned
 class Tombstone(Owned, Base):
     """Claimed when the request is accepted, for ever from `forgotten_at` on; removed if the request comes to nothing.
 
-    The unique constraint is what makes a second request for the same sample impossible, whoever comes first.
+    The unique index is what makes two requests in flight for the same sample impossible, whoever comes first. A sample
+    may be forgotten a second time: by versions that do not descend from the one that forgot it.
     """
 
     __tablename__ = "tombstones"
     __table_args__ = (
-        UniqueConstraint("model_id", "dataset_id", "position", "scope"),
+        Index(
+            "uq_tombstones_in_flight",
+            "model_id",
+            "dataset_id",
+            "position",
+            "scope",
+            unique=True,
+            sqlite_where=text("forgotten_at IS NULL"),
+            postgresql_where=text("forgotten_at IS NULL"),
+        ),
         Index("ix_tombstones_dataset_id_forgotten_at", "dataset_id", "forgotten_at"),
     )
 

@@ -144,6 +144,29 @@ def test_a_streamed_shuffle_gives_everything_once_and_is_reproducible(tmp_path: 
     assert order(1) == order(1) != order(2)
 
 
+def test_streamed_batches_are_full_but_for_the_last(tmp_path: Path) -> None:
+    _, streamed = both_ways(write(tmp_path / "d.parquet"), list(range(10)))  # row groups of 4, 4 and 2
+    for generator in (None, torch.Generator().manual_seed(0)):
+        assert [len(b.labels) for b in streamed.batches(3, generator=generator)] == [3, 3, 3, 1]
+        assert [len(b.labels) for b in streamed.batches(5, generator=generator)] == [5, 5]
+
+
+def test_an_image_with_sixteen_bits_is_refused_not_flattened(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((5, 4), 1000, dtype=np.uint16)).save(buffer, "PNG")
+    with pytest.raises(Invalid) as refused:
+        check(write(tmp_path / "d.parquet", picture=[buffer.getvalue()] * 10), tmp_path)
+    assert refused.value.code == "unsupported_input"
+
+
+def test_only_png_and_jpeg_are_decoded(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((5, 4), dtype=np.uint8)).save(buffer, "GIF")
+    with pytest.raises(Invalid) as refused:
+        check(write(tmp_path / "d.parquet", picture=[buffer.getvalue()] * 10), tmp_path)
+    assert refused.value.code == "unreadable_image"
+
+
 def test_changes_come_before_normalisation(tmp_path: Path) -> None:
     for examples in both_ways(write(tmp_path / "d.parquet"), [0, 1]):
         white = examples.through(torch.ones_like)

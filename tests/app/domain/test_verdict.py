@@ -99,6 +99,12 @@ def test_an_audit_that_never_looked_at_what_was_forgotten_is_inconclusive() -> N
     assert verdict(Kind.CLASS, found, changes_weights=True) == "inconclusive"
 
 
+def test_nothing_passes_without_an_attack() -> None:
+    found = [f for f in samples((0.88, 0.92), (0.48, 0.52)) if f.measure != "attack_auc"]
+    assert all(f.outcome in {"pass", "not_judged"} for f in found)
+    assert verdict(Kind.SAMPLES, found, changes_weights=True) == "inconclusive"
+
+
 def test_no_findings_are_inconclusive() -> None:
     assert verdict(Kind.SAMPLES, [], changes_weights=True) == "inconclusive"
 

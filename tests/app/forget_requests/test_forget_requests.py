@@ -16,6 +16,7 @@ from app.jobs import service as jobs
 from app.models import service as models
 from app.tables import (
     AuditLogEntry,
+    AuditReport,
     Dataset,
     ForgetRequest,
     IdempotencyRecord,
@@ -67,11 +68,22 @@ def run(request: dict[str, Any]) -> None:
     job_of(request, lambda session, job: jobs.transition(session, job, JobStatus.RUNNING))
 
 
-def complete(request: dict[str, Any]) -> None:
+def complete(request: dict[str, Any], *, version: str | None = None, verdict: str = "pass") -> None:
+    """As the worker does; its result is the base itself, or another version."""
     run(request)
     with transaction() as session:
         row = session.get_one(ForgetRequest, request["id"])
-        service.complete(session, row, version_id=row.base_version_id, report_id="ar_" + "0" * 32)
+        report = AuditReport(
+            id="ar_" + request["id"][3:],
+            tenant_id=row.tenant_id,
+            forget_request_id=row.id,
+            job_id=row.job_id,
+            verdict=verdict,
+            body={},
+            envelope={},
+        )
+        session.add(report)
+        service.complete(session, row, version_id=version or row.base_version_id, report_id=report.id)
 
 
 def test_an_accepted_request_is_one_transaction(api: Rig) -> None:
@@ -319,6 +331,34 @@ def test_what_is_requested_already_is_left_out_and_listed(api: Rig) -> None:
     assert api.count(ForgetRequest) == 2
 
 
+def test_truncation_forgets_nothing_so_the_class_can_still_be_forgotten(lone: Rig) -> None:
+    lone.deployed()
+    target = {"kind": "class", "label": 1}
+    first = submit(lone, target, method={"name": "truncation"})
+    problem(lone.post("/forget-requests", json=body(target)), 409, "already_requested")
+    complete(first, verdict="mitigation_only")
+    with reading() as session:
+        row = session.get_one(ForgetRequest, first["id"])
+        assert service.excluded_positions(session, row.dataset_id) == []
+        assert service.forgotten_classes(session, session.get_one(ModelVersion, row.base_version_id)) == []
+    assert submit(lone, target)["sample_count"] == 10
+
+
+def test_a_version_that_does_not_descend_from_the_forgetting_one_can_still_forget(lone: Rig) -> None:
+    lone.deployed()
+    forgetting = lone.version()
+    complete(submit(lone), version=forgetting)
+    problem(lone.post("/forget-requests", json=body(version=forgetting)), 409, "already_forgotten")
+    assert submit(lone)["sample_count"] == 2  # the deployed one still knows them
+    problem(lone.post("/forget-requests", json=body()), 409, "already_requested")
+
+
+def test_what_left_a_trace_can_be_asked_for_again(lone: Rig) -> None:
+    lone.deployed()
+    complete(submit(lone), verdict="trace_found")
+    assert submit(lone)["sample_count"] == 2
+
+
 def test_a_feature_may_be_forgotten_before_the_sample_but_not_after(api: Rig) -> None:
     api.deployed()
     leak = {"kind": "leakage", "sample_ids": ["train-01"], "mask": MASK}
@@ -335,8 +375,8 @@ def test_two_at_once_for_the_same_sample_one_is_told(api: Rig, monkeypatch: pyte
     submit(api, samples("train-02"))
     free = tombstones.not_yet_claimed
 
-    def blind(session: Any, model_id: str, dataset_id: str, positions: list[int], kind: Any) -> Any:
-        _, covered = free(session, model_id, dataset_id, [*positions, 19], kind)
+    def blind(session: Any, base: Any, dataset_id: str, positions: list[int], kind: Any) -> Any:
+        _, covered = free(session, base, dataset_id, [*positions, 19], kind)
         return positions, covered  # as if the other one had not been there when we looked
 
     monkeypatch.setattr(tombstones, "not_yet_claimed", blind)
@@ -468,7 +508,7 @@ def test_a_completed_request_is_for_ever(api: Rig) -> None:
     with transaction() as session:
         row = session.get_one(ForgetRequest, found["id"])
         assert service.excluded_positions(session, row.dataset_id) == list(range(1, 20, 2))
-        assert service.forgotten_classes(session, row.model_id) == [1]
+        assert service.forgotten_classes(session, session.get_one(ModelVersion, row.base_version_id)) == [1]
         with pytest.raises(ForbiddenArrow):
             service.transition(session, row, RequestStatus.FAILED)
 

@@ -1,7 +1,7 @@
 """A Fisher diagonal as it is stored: float64 sums with a count, bound to the weights they were taken at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -48,6 +48,16 @@ class Fisher:
         if self.count < 1:
             raise EmptyExamples("a Fisher diagonal over no samples has no mean")
         return {name: total / self.count for name, total in self.sums.items()}
+
+    def plus(self, other: "Fisher") -> Self:
+        """S over two disjoint sets of samples at the same θ: sums and counts add up.
+
+        Raises:
+            Misfit: names or shapes differ.
+        """
+        matched(self.sums, other.sums)
+        sums = {name: total + other.sums[name] for name, total in self.sums.items()}
+        return replace(self, sums=sums, count=self.count + other.count)
 
     def minus(self, other: "Fisher") -> Self:
         """The diagonal over what is kept, without touching it.

@@ -22,6 +22,12 @@ def test_subtraction_leaves_what_the_others_contributed() -> None:
     assert kept.below_noise_floor == 1
 
 
+def test_disjoint_sets_add_up() -> None:
+    both = fisher(2, 1.0, 3.0).plus(fisher(3, 4.0, 0.5))
+    assert both.count == 5
+    assert both.sums["w"].tolist() == [5.0, 3.5]
+
+
 def test_what_cannot_be_told_from_zero_is_zero_and_counted() -> None:
     kept = fisher(10, 1.0, 1.0, 1.0, 0.0).minus(fisher(5, 1 - 1e-8, 1 + 1e-8, 1 - 1e-5, 0.0))
     assert kept.sums["w"][:2].tolist() == [0.0, 0.0]
