@@ -1,13 +1,17 @@
 """What has to be done again and again, by every process that executes jobs: relay the outbox, reap, follow."""
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core.db import transaction
+from app.core.db import reading, transaction
+from app.core.settings import get_settings
+from app.domain.lifecycle import is_final
 from app.jobs import service as jobs
 from app.outbox import service as outbox
 from app.tables import Job
@@ -27,8 +31,18 @@ def tidy(follow: Follow) -> None:
                 log.warning("%s: taken back from %s, now %s", job.id, job.owner, job.status)
                 follow(session, job)
         outbox.relay()
+        sweep(get_settings().runs)
     except SQLAlchemyError:
         log.warning("the database does not answer", exc_info=True)
+
+
+def sweep(runs: Path) -> None:
+    """Remove what attempts at jobs that are over have left behind: it may hold ids of samples."""
+    for folder in runs.glob("job_*"):
+        with reading() as session:
+            job = session.get(Job, folder.name)
+        if job is not None and is_final(job.status):
+            shutil.rmtree(folder, ignore_errors=True)  # its child may be removing it at the same time
 
 
 class Housekeeping:

@@ -24,6 +24,8 @@ class Arrival:
     path: Path
     sha256: str = ""
     size: int = 0
+    pointer: str = ""
+    """The field that named it; empty for a body that is the file."""
 
 
 @dataclass
@@ -67,6 +69,7 @@ def finish(sink: Sink, arrival: Arrival) -> Arrival:
 def copy(sink: Sink, arrival: Arrival, text: str, *, pointer: str) -> Arrival:
     """From a path that the operator permits."""
     path = permitted(text, pointer=pointer)
+    arrival.pointer = pointer
     if not path.is_file():
         raise invalid_field(pointer, "This is not a file.", code="path_not_found")
     with path.open("rb") as source:

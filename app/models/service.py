@@ -88,7 +88,7 @@ def add_version(
     sha256: str | None = None,
 ) -> ModelVersion:
     """A new version from weights that have arrived; validated in the background."""
-    check_header(weights, pointer="/path")
+    check_header(weights, pointer=weights.pointer)
     if sha256 is not None and sha256 != weights.sha256:
         raise wrong_digest("/sha256")
     if initial is not None:

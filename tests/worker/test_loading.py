@@ -1,16 +1,24 @@
 """What a job reads is what was registered, and lies where the operator allows it."""
 
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
-from app.tables import Dataset, Model
+from app.tables import Dataset, ForgetRequest, Model, ModelVersion
 from tests.conftest import Home
 from tests.journeys import material
-from worker.loading import Data, manifest_of
+from worker.artifacts import write_fisher
+from worker.datasets import Manifest, validate
+from worker.loading import Case, Data, build_of, manifest_of, problem_of, weights_of
+from worker.numerics.fisher import Fisher, fisher_diagonal
+from worker.numerics.run import Quiet
+from worker.numerics.weights import network_with
 
 
 def dataset(path: Path, **facts: object) -> Dataset:
@@ -37,3 +45,75 @@ def test_a_file_that_has_changed_since_it_was_registered_is_not_used(home: Home)
     with pytest.raises(Invalid) as refused:
         data.check()
     assert refused.value.code == "digest_mismatch"
+
+
+@dataclass
+class Registered:
+    """A version with a stored Fisher diagonal that leaves some positions out."""
+
+    data: Data
+    version: ModelVersion
+    network: nn.Module
+
+    def case(self, *, forget: list[int], gone: list[int]) -> Case:
+        request = ForgetRequest(
+            kind="samples", target={}, method={"name": "deepclean"}, audit={}, seed=0, base_version_id=self.version.id
+        )
+        return Case(request, self.data.model, self.version, (), self.data, None, forget, gone, [])
+
+    def fisher_of(self, positions: list[int]) -> Fisher:
+        examples = self.data.select(self.data.among(positions))
+        assert examples is not None
+        return fisher_diagonal(self.network, examples)
+
+
+@pytest.fixture
+def registered(home: Home) -> Registered:
+    """Trained on all but the positions 0..9."""
+    path = material.write_parquet(home.data / "d.parquet")
+    index = home.path / "index.parquet"
+    facts = validate(Manifest(path, material.COLUMNS), classes=10, index_path=index, run=Quiet())
+    row = dataset(path, sha256=facts.sha256, input_shape=list(facts.input_shape), index_path=str(index))
+    document = material.model_in("reader")
+    model = Model(
+        architecture=document["architecture"], preprocessing=document["preprocessing"], recipe=document["recipe"]
+    )
+    data = Data(row, model)
+    weights = home.path / "w.safetensors"
+    weights.write_bytes(material.weights())
+    version = ModelVersion(
+        id="mv_1", weights_path=str(weights), weights_sha256=sha256_of(weights), initial_weights_path=None
+    )
+    build = build_of(model)
+    made = Registered(data, version, network_with(build, weights_of(version, build)))
+    stored = replace(
+        made.fisher_of(list(range(10, material.TRAIN))),
+        weights_sha256=version.weights_sha256,
+        data_sha256=data.digest,
+    )
+    version.fisher_path = str(home.path / "f.safetensors")
+    version.fisher_sha256 = write_fisher(home.path / "f.safetensors", stored, excluded=torch.arange(10))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("forget", "gone"),
+    [
+        ([20, 21], list(range(10))),  # nothing new
+        ([20, 21], list(range(16))),  # 10..15 were forgotten since the diagonal was computed
+        ([20, 21], [*range(10), 20]),  # another model has forgotten one of D_f
+        ([4, 5, 20], list(range(10))),  # this version never forgot 4 and 5, although its diagonal leaves them out
+    ],
+)
+def test_the_fisher_that_a_method_is_given_rests_on_d_f_and_d_r(
+    registered: Registered, forget: list[int], gone: list[int]
+) -> None:
+    problem = problem_of(registered.case(forget=forget, gone=gone), Quiet())
+    assert problem.fisher is not None
+    assert problem.retain is not None
+    kept = [p for p in range(material.TRAIN) if p not in {*forget, *gone}]
+    assert problem.retain.positions.tolist() == kept
+    downdated, direct = problem.fisher.minus(registered.fisher_of(forget)), registered.fisher_of(kept)
+    assert downdated.count == direct.count == len(kept)
+    for name, total in direct.sums.items():
+        assert torch.allclose(downdated.sums[name], total, rtol=1e-4, atol=1e-5 * float(total.max()))

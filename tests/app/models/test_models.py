@@ -102,9 +102,9 @@ def test_an_upload_is_stored_hashed_and_validated_later(api: Rig) -> None:
 @pytest.mark.parametrize(
     ("content", "query", "code", "pointer"),
     [
-        (b"PK\x03\x04" + b"\0" * 90, "", "not_safetensors", "/path"),
-        (safetensors()[:-1], "", "not_safetensors", "/path"),
-        (b"", "", "not_safetensors", "/path"),
+        (b"PK\x03\x04" + b"\0" * 90, "", "not_safetensors", ""),
+        (safetensors()[:-1], "", "not_safetensors", ""),
+        (b"", "", "not_safetensors", ""),
         (None, "?role=king", "invalid_request", "query/role"),
         (None, "?parent=mv_1", "invalid_request", "query/parent"),
         (None, "?parent=mv_" + "0" * 32, "unknown_version", "/parent"),
