@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,27 +28,27 @@ def not_yet_claimed(
 ) -> tuple[list[int], Counter[str]]:
     """What is left of the positions, and how many of them earlier requests cover.
 
-    Covered is what a request in flight has claimed, and what the base version or one it descends from has
-    forgotten without its audit having found a trace.
+    Covered is what a request in flight has claimed, and what has been forgotten without a trace found by a version that
+    the base descends from, or that descends from the base: then that one is to be deployed.
     """
     claims = session.execute(
-        select(Tombstone.position, Tombstone.forget_request_id)
+        select(Tombstone.position, Tombstone.forget_request_id, Tombstone.forgotten_at, ForgetRequest.result_version_id)
         .join(ForgetRequest, ForgetRequest.id == Tombstone.forget_request_id)
         .outerjoin(AuditReport, AuditReport.forget_request_id == ForgetRequest.id)
         .where(
             Tombstone.model_id == base.model_id,
             Tombstone.dataset_id == dataset_id,
             Tombstone.scope.in_({SAMPLE, scope_of(kind)}),
-            or_(
-                Tombstone.forgotten_at.is_(None),
-                and_(
-                    ForgetRequest.result_version_id.in_(lineage(session, base)),
-                    func.coalesce(AuditReport.verdict, "") != "trace_found",
-                ),
-            ),
+            or_(Tombstone.forgotten_at.is_(None), func.coalesce(AuditReport.verdict, "") != "trace_found"),
         )
-    )
-    owners: dict[int, str] = {row.position: row.forget_request_id for row in claims}
+    ).all()
+    results = {row.result_version_id for row in claims if row.forgotten_at is not None}
+    related = {result for result in results if _related(session, base, result)}
+    owners: dict[int, str] = {
+        row.position: row.forget_request_id
+        for row in claims
+        if row.forgotten_at is None or row.result_version_id in related
+    }
     free = [position for position in positions if position not in owners]
     covered = Counter(owners[position] for position in positions if position in owners)
     if not free:
@@ -104,8 +104,14 @@ def _nothing_left(session: Session, covered: Counter[str]) -> Conflict:
             forget_request=request.id,
         )
     return Conflict(
-        "This version, or one that it descends from, has forgotten all of it already.",
+        f"It is forgotten already, in version {request.result_version_id}: deploy that one, or one that descends from it.",
         code="already_forgotten",
         headers=headers,
         forget_request=request.id,
+        version=request.result_version_id,
     )
+
+
+def _related(session: Session, base: ModelVersion, result_id: str) -> bool:
+    result = session.get_one(ModelVersion, result_id)
+    return result_id in lineage(session, base) or base.id in lineage(session, result)

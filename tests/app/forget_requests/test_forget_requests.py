@@ -344,13 +344,24 @@ def test_truncation_forgets_nothing_so_the_class_can_still_be_forgotten(lone: Ri
     assert submit(lone, target)["sample_count"] == 10
 
 
-def test_a_version_that_does_not_descend_from_the_forgetting_one_can_still_forget(lone: Rig) -> None:
+def test_an_unrelated_version_can_still_forget_what_another_forgot(lone: Rig) -> None:
     lone.deployed()
     forgetting = lone.version()
     complete(submit(lone), version=forgetting)
     problem(lone.post("/forget-requests", json=body(version=forgetting)), 409, "already_forgotten")
     assert submit(lone)["sample_count"] == 2  # the deployed one still knows them
     problem(lone.post("/forget-requests", json=body()), 409, "already_requested")
+
+
+def test_what_a_descendant_has_forgotten_is_answered_with_the_version_to_deploy(lone: Rig) -> None:
+    base = lone.deployed()
+    first = submit(lone)
+    child = lone.version()
+    with transaction() as session:
+        session.get_one(ModelVersion, child).parent_id = base
+    complete(first, version=child)
+    found = problem(lone.post("/forget-requests", json=body()), 409, "already_forgotten")
+    assert (found["forget_request"], found["version"]) == (first["id"], child)
 
 
 def test_what_left_a_trace_can_be_asked_for_again(lone: Rig) -> None:
