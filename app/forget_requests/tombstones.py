@@ -104,7 +104,7 @@ def _nothing_left(session: Session, covered: Counter[str]) -> Conflict:
             forget_request=request.id,
         )
     return Conflict(
-        f"It is forgotten already, in version {request.result_version_id}: deploy that one, or one that descends from it.",
+        f"It is forgotten already, in version {request.result_version_id}: deploy that one, or a descendant.",
         code="already_forgotten",
         headers=headers,
         forget_request=request.id,
