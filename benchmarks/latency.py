@@ -56,7 +56,9 @@ def measure(folder: Path, requests: int) -> list[dict[str, float]]:
 
 
 def wait_of(client: demo.Client, position: torch.Tensor) -> dict[str, float]:
-    """One request on an idle service."""
+    """One request on an idle service: no job runs or waits, and the spare child has had time to warm up."""
+    while any(client.call("GET", "/jobs", params={"status": s}).json()["data"] for s in ("queued", "running")):
+        time.sleep(0.1)
     time.sleep(IDLE_SECONDS)
     target = {"kind": "samples", "dataset": "pictures", "sample_ids": demo.sample_ids(position)}
     wish = {"model": "reader", "target": target, "method": METHOD}
