@@ -117,7 +117,7 @@ class AuditIn(_Closed):
     gold: Literal["none", "retrain", "registered"] = "none"
     """What a retrained model would answer: not asked, retrained for this audit, or taken from registered versions."""
     gold_seeds: Annotated[int, Field(ge=1, le=10)] = 1
-    """Retrained models, one seed each."""
+    """For `retrain`, and only then: how many models are retrained, one seed each."""
     gold_versions: Annotated[list[VersionId], Field(max_length=10)] = Field(default_factory=list)
     """For `registered`, and only then: versions of role gold."""
 
@@ -125,6 +125,8 @@ class AuditIn(_Closed):
     def _consistent(self) -> Self:
         if (self.gold == "registered") != bool(self.gold_versions):
             raise ValueError("gold_versions belong to gold `registered`, which needs them")
+        if self.gold != "retrain" and self.gold_seeds != 1:
+            raise ValueError("gold_seeds belong to gold `retrain`")
         names = [metric.name for metric in self.metrics]
         if len(set(names)) != len(names) or len(set(self.gold_versions)) != len(self.gold_versions):
             raise ValueError("a metric or a gold version stands twice")

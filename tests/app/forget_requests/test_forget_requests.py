@@ -207,6 +207,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (body(method={"name": "deepclean", "fraction": 2}), "invalid_request", "/method/fraction"),
     (body(method={"name": "auto", "x": 1}), "invalid_request", "/method/x"),
     (body(audit={"gold": "registered"}), "invalid_request", "/audit"),
+    (body(audit={"gold": "none", "gold_seeds": 3}), "invalid_request", "/audit"),
     (body(audit={"gold": "none", "gold_versions": ["mv_" + "0" * 32]}), "invalid_request", "/audit"),
     (
         body(audit={"gold": "registered", "gold_versions": ["mv_" + "0" * 32]}),
