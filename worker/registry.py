@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
 from app.methods.deepclean import DeepCleanParams
 from app.methods.retrain import RetrainParams
@@ -21,7 +22,7 @@ from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
-from worker.architectures import mlp, resnet18, small_cnn
+from worker.architectures import mlp, resnet18, small_cnn, vit
 from worker.methods.deepclean import deepclean
 from worker.methods.retrain import retrain
 from worker.methods.rld import rld
@@ -61,6 +62,7 @@ ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     MlpParams: mlp.build,
     Resnet18Params: resnet18.build,
     SmallCnnParams: small_cnn.build,
+    VitParams: vit.build,
 }
 TRANSFORMS: Mapping[type[TransformParams], Pair] = {
     ColorParams: Pair(color.apply, color.remove),

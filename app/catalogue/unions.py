@@ -7,6 +7,7 @@ from pydantic import Field
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vit import VitParams
 from app.methods.deepclean import DeepCleanParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
@@ -23,12 +24,12 @@ from app.transforms.tile import TileParams
 
 METHODS = (DeepCleanParams, RetrainParams, RldParams, RndParams, TruncationParams)
 METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams)
-ARCHITECTURES = (MlpParams, Resnet18Params, SmallCnnParams)
+ARCHITECTURES = (MlpParams, Resnet18Params, SmallCnnParams, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
     DeepCleanParams | RetrainParams | RldParams | RndParams | TruncationParams, Field(discriminator="name")
 ]
 AnyMetric = Annotated[AccuracyParams | MiaParams | MiaConfidenceParams, Field(discriminator="name")]
-AnyArchitecture = Annotated[MlpParams | Resnet18Params | SmallCnnParams, Field(discriminator="name")]
+AnyArchitecture = Annotated[MlpParams | Resnet18Params | SmallCnnParams | VitParams, Field(discriminator="name")]
 AnyTransform = Annotated[ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")]

@@ -10,7 +10,8 @@ from torch import nn
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
-from worker.architectures import mlp, resnet18, small_cnn
+from app.architectures.vit import VitParams
+from worker.architectures import mlp, resnet18, small_cnn, vit
 from worker.numerics.weights import Build
 
 BUILDERS = {
@@ -18,6 +19,10 @@ BUILDERS = {
     "mlp on features": (partial(mlp.build, MlpParams(input_shape=(7,), classes=4, layers=1, width=9)), (7,)),
     "small_cnn": (partial(small_cnn.build, SmallCnnParams(input_shape=(2, 7, 4), classes=4, width=3)), (2, 7, 4)),
     "resnet18": (partial(resnet18.build, Resnet18Params(input_shape=(3, 8, 8), classes=4, width=2)), (3, 8, 8)),
+    "vit": (
+        partial(vit.build, VitParams(input_shape=(3, 8, 4), classes=4, patch=2, depth=2, width=6, heads=2)),
+        (3, 8, 4),
+    ),
 }
 every_builder = pytest.mark.parametrize(("build", "shape"), BUILDERS.values(), ids=BUILDERS)
 
@@ -74,6 +79,13 @@ def parameters(network: nn.Module) -> int:
         (partial(mlp.build, MlpParams(input_shape=(1, 28, 28), classes=10)), 9 * (784 * 784 + 784) + 7850),
         (partial(small_cnn.build, SmallCnnParams(input_shape=(1, 28, 28), classes=10)), 421_642),
         (partial(resnet18.build, Resnet18Params(input_shape=(3, 32, 32), classes=10)), 11_173_962),  # as published
+        (
+            partial(  # ViT-B/16, as published
+                vit.build,
+                VitParams(input_shape=(3, 224, 224), classes=1000, patch=16, depth=12, width=768, heads=12),
+            ),
+            86_567_656,
+        ),
     ],
 )
 def test_the_default_has_as_many_parameters_as_its_formula_says(build: Callable[[int], nn.Module], count: int) -> None:
@@ -103,3 +115,32 @@ def test_the_residual_network_halves_the_image_three_times_and_not_in_the_stem()
         network.get_submodule(name).register_forward_hook(lambda _m, _a, out: sizes.append(out.shape[-1]))
     network(torch.rand(1, 3, 32, 32))
     assert sizes == [32, 32, 16, 8, 4]
+
+
+def test_the_transformer_computes_what_its_equations_say() -> None:
+    """Against torch's own pre-norm encoder layer, given the same weights."""
+    network = vit.build(VitParams(input_shape=(1, 4, 4), classes=3, patch=2, depth=1, width=8, heads=2), 0).double()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(parameter.numel()))
+    own = network.get_submodule("blocks.0").state_dict()
+    block = nn.TransformerEncoderLayer(
+        8, 2, 32, dropout=0, activation="gelu", batch_first=True, norm_first=True, dtype=torch.float64
+    )
+    names = {
+        "attention.qkv.weight": "self_attn.in_proj_weight",
+        "attention.qkv.bias": "self_attn.in_proj_bias",
+        "attention.projection": "self_attn.out_proj",
+        "mlp.0": "linear1",
+        "mlp.2": "linear2",
+    }
+    block.load_state_dict(
+        {next((name.replace(a, b) for a, b in names.items() if name.startswith(a)), name): t for name, t in own.items()}
+    )
+    tokens = torch.rand(3, 5, 8, dtype=torch.float64)
+    torch.testing.assert_close(network.get_submodule("blocks.0")(tokens), block(tokens))
+
+
+def test_the_transformer_sees_where_a_patch_is() -> None:
+    network = vit.build(VitParams(input_shape=(1, 4, 4), classes=3, patch=2, depth=1, width=8, heads=2), 0)
+    image = torch.rand(1, 1, 4, 4)
+    assert not torch.equal(network(image), network(image.roll(2, 2)))
