@@ -35,3 +35,9 @@ class Misfit(NumericsError):
     """Weights, Fisher and network do not agree in names or shapes."""
 
     code = "misfit"
+
+
+class SamplesMixed(NumericsError):
+    """The outputs for one sample depend on the others of its batch: there is no gradient of one sample."""
+
+    code = "samples_mixed"

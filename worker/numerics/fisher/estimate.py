@@ -1,19 +1,23 @@
 """One pass over the examples, summing squares: the estimation of a Fisher diagonal."""
 
 from time import monotonic
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
+from worker.numerics.fisher.accumulator import Accumulator
 from worker.numerics.fisher.diagonal import Fisher
-from worker.numerics.fisher.squares import chosen, finite, tensors_of
 from worker.numerics.run import Quiet, Run
 
 CHECKPOINT_SECONDS = 5.0
-ACTIVATION_FLOATS = 2**25
-"""At most so many numbers of layer outputs in a batch: 128 MiB in float32, and a few times that for gradients."""
+ACTIVATION_FLOATS = 2**26
+"""At most so many numbers in the results of all operations on a batch: 256 MiB in float32, about as much is kept."""
+TRIED = 3
+"""Samples of which the trial is made."""
 
 
 def fisher_diagonal(
@@ -53,46 +57,43 @@ def fisher_diagonal(
         raise EmptyExamples("a Fisher diagonal needs at least one example")
     if any(module.training for module in network.modules()):
         raise Misfit("the Fisher diagonal is that of the network in eval mode: call eval() first")
-    batch_size = batch_size or _fitting(network, examples)
-    tensors = tensors_of(network)
-    sums = {name: torch.zeros(p.shape, dtype=torch.float64) for name, p in network.named_parameters()}
+    first = next(examples.batches(min(total, TRIED)))
+    accumulator = Accumulator(network, first.inputs, first.labels)
+    run.note(f"{phase}_by", accumulator.how)
+    batch_size = batch_size or _fitting(network, first.inputs)
     facts = {"total": total, "batch_size": batch_size}
+    done, skipped, kept_at = 0, 0, monotonic()
     earlier = run.saved(phase)
-    skipped = 0
-    if earlier and earlier[0].keys() == sums.keys() and facts.items() <= earlier[1].items():
-        sums = {name: s.clone() for name, s in earlier[0].items()}
+    if earlier and facts.items() <= earlier[1].items() and accumulator.resume(earlier[0]):
         skipped = int(earlier[1]["done"])
-    squares, done, kept_at = None, 0, monotonic()
     for batch in examples.batches(batch_size):
-        squares = squares or chosen(network, batch.inputs, batch.labels)
         done += len(batch.labels)
         if done <= skipped:
             continue
-        found = squares(network, tensors, batch.inputs, batch.labels)
-        finite(found)
-        for name, s in found.items():
-            sums[name] += s
+        accumulator.add(*batch)
         run.progress(phase, done, total, "samples")
-        if monotonic() - kept_at >= CHECKPOINT_SECONDS:
-            run.save(phase, (sums, {**facts, "done": done}))
+        if accumulator.settled and monotonic() - kept_at >= CHECKPOINT_SECONDS:
+            run.save(phase, (accumulator.sums(), {**facts, "done": done}))
             kept_at = monotonic()
-    run.note(f"{phase}_by", squares.__name__ if squares else "")
-    return Fisher(sums, total)
+    return Fisher(accumulator.sums(), total)
 
 
-def _fitting(network: nn.Module, examples: Examples) -> int:
-    """Samples in a batch, 1..256: so many that the outputs of all layers stay within the bound."""
+def _fitting(network: nn.Module, inputs: Tensor) -> int:
+    """Samples in a batch, 1..256: so many that everything computed on the way stays within the bound."""
+    counting = _Counting()
+    device = next(network.parameters()).device
+    with torch.no_grad(), counting:
+        network(inputs[:1].to(device))
+    return min(256, max(1, ACTIVATION_FLOATS // max(counting.floats, 1)))
+
+
+class _Counting(TorchFunctionMode):
+    """Counts the numbers that torch's functions give back."""
+
     floats = 0
 
-    def add(_module: nn.Module, _args: object, output: object) -> None:
-        nonlocal floats
-        floats += output.numel() if isinstance(output, Tensor) else 0
-
-    hooks = [m.register_forward_hook(add) for m in network.modules() if not list(m.children())]
-    try:
-        with torch.no_grad():
-            network(next(examples.batches(1)).inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return min(256, max(1, ACTIVATION_FLOATS // max(floats, 1)))
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        out = func(*args, **(kwargs or {}))
+        self.floats += out.numel() if isinstance(out, Tensor) else 0
+        return out
