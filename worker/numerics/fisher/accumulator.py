@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from worker.numerics.errors import NonFinite
 from worker.numerics.fisher.batch import add_intercepted
-from worker.numerics.fisher.definition import Sums, Tensors, tensors_of
+from worker.numerics.fisher.definition import Sums, Tensors, one_by_one, tensors_of
 from worker.numerics.fisher.formulas import Uncovered
 from worker.numerics.fisher.trial import planned
 
@@ -36,19 +36,23 @@ class Accumulator:
         self._network = network
         self._tensors = tensors_of(network)
         self._names = [name for name, _ in network.named_parameters()]
-        self._plan = planned(network, self._tensors, self._names, inputs, labels)
+        self._plan = planned(network, self._tensors, self._names, inputs.to(self._device), labels.to(self._device))
         self._sums = self._zeros(torch.float64)
         self._recent = self._zeros(None)
+        self._otherwise = 0
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @property
     def how(self) -> str:
-        """One sentence: how the squares are formed, and what is left to a slower way, and why."""
-        if not (apart := self._plan.apart):
-            return "interception"
-        name, reason = next(iter(apart.items()))
-        more = f" and {len(apart) - 1} more" if len(apart) > 1 else ""
-        return f"interception, but {self._plan.slowly.__name__} for {name}{more}: {reason}"
+        """How the squares are formed, what is left to a slower way, and why."""
+        said = "interception"
+        if apart := self._plan.apart:
+            name, reason = next(iter(apart.items()))
+            more = f" and {len(apart) - 1} more" if len(apart) > 1 else ""
+            said += f", but {self._plan.slowly.__name__} for {name}{more}: {reason}"
+        if self._otherwise:
+            said += f"; one_by_one for {self._otherwise} samples, on which the network went another way"
+        return said
 
     @property
     def settled(self) -> bool:
@@ -92,14 +96,16 @@ class Accumulator:
         return {name: s.cpu().clone() for name, s in self._sums.items()}
 
     def _add(self, inputs: Tensor, labels: Tensor, sums: Sums) -> None:
-        plan = self._plan
+        plan, batch = self._plan, (self._network, self._tensors, inputs, labels)
         try:
-            add_intercepted(self._network, self._tensors, inputs, labels, plan, sums)
+            if len(plan.apart) < len(sums):
+                add_intercepted(*batch, plan, sums)
         except Uncovered:  # the network does other things on this batch than on the trial's
-            plan.slowly(self._network, self._tensors, inputs, labels, sums)
-            return
-        if plan.apart:
-            plan.slowly(self._network, self._tensors, inputs, labels, {name: sums[name] for name in plan.apart})
+            one_by_one(*batch, sums)
+            self._otherwise += len(labels)
+        else:
+            if plan.apart:
+                plan.slowly(*batch, {name: sums[name] for name in plan.apart})
 
     def _settle(self) -> None:
         for name, recent in self._recent.items():

@@ -59,7 +59,6 @@ def fisher_diagonal(
         raise Misfit("the Fisher diagonal is that of the network in eval mode: call eval() first")
     first = next(examples.batches(min(total, TRIED)))
     accumulator = Accumulator(network, first.inputs, first.labels)
-    run.note(f"{phase}_by", accumulator.how)
     batch_size = batch_size or _fitting(network, first.inputs)
     facts = {"total": total, "batch_size": batch_size}
     done, skipped, kept_at = 0, 0, monotonic()
@@ -75,7 +74,9 @@ def fisher_diagonal(
         if accumulator.settled and monotonic() - kept_at >= CHECKPOINT_SECONDS:
             run.save(phase, (accumulator.sums(), {**facts, "done": done}))
             kept_at = monotonic()
-    return Fisher(accumulator.sums(), total)
+    sums = accumulator.sums()
+    run.note(f"{phase}_by", accumulator.how)
+    return Fisher(sums, total)
 
 
 def _fitting(network: nn.Module, inputs: Tensor) -> int:

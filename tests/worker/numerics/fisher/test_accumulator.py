@@ -125,6 +125,7 @@ def test_a_batch_on_which_the_network_does_something_else_is_done_slowly() -> No
     found.add(data.raw[:6], data.labels[:6])
     found.add(data.raw[6:], data.labels[6:])
     assert off(found.sums(), obvious(network, data)) <= 1e-12
+    assert found.how == "interception; one_by_one for 6 samples, on which the network went another way"
 
 
 def test_a_weight_that_reads_the_batch_as_positions_is_not_mistaken() -> None:

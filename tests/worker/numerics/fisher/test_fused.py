@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
@@ -21,17 +20,15 @@ NO_TRITON = "Triton is not installed, so the fused kernel can be neither interpr
 triton = pytest.mark.skipif(find_spec("triton") is None, reason=NO_TRITON)
 
 
+if not torch.cuda.is_available():
+    # Here, when tests are collected: torch imports Triton in the middle of others, and Triton reads this on its import.
+    os.environ["TRITON_INTERPRET"] = "1"
+
+
 @pytest.fixture(scope="module")
-def device() -> Iterator[str]:
-    """Where the kernel runs: on CUDA compiled, on the CPU interpreted; Triton must hear of that before its import."""
-    if torch.cuda.is_available():
-        yield "cuda"
-        return
-    if "triton" in sys.modules and not os.environ.get("TRITON_INTERPRET"):
-        pytest.skip("Triton was imported before it could be told to interpret the fused kernel: run this file alone")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
-        yield "cpu"
+def device() -> str:
+    """Where the kernel runs: on CUDA compiled, on the CPU interpreted."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.fixture(autouse=True)
