@@ -25,6 +25,7 @@ check: $(READY) ## format, lint, types, architecture, openapi.json
 	$(BIN)/unlearn openapi | diff -u openapi.json - || { echo "openapi.json has changed: run 'make openapi' and commit it"; exit 1; }
 
 bench: $(READY) ## every benchmark, quick; `python -m benchmarks.<name>` runs one in full
+	$(BIN)/python -m benchmarks.fisher --quick
 	$(BIN)/python -m benchmarks.hayase --quick
 	$(BIN)/python -m benchmarks.latency --quick
 
@@ -37,7 +38,7 @@ openapi: $(READY)
 
 lock: ## resolve everything anew and write the exact pins
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install -q torch==2.13.0 && build/lock/bin/pip install -q -e '.[worker,dev]'
+	build/lock/bin/pip install -q torch==2.13.0 && build/lock/bin/pip install -q -e '.[worker,dev,bench]'
 	{ echo '# Exact pins of everything the project installs: `make lock` writes this file from a fresh resolution.'; \
 	  build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.txt
 

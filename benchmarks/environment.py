@@ -10,11 +10,12 @@ import torch
 REPOSITORY = Path(__file__).parent.parent
 
 
-def environment() -> dict[str, str | int]:
-    """Versions, processor, cores and threads in use, and the commit that ran (`+` where files were changed)."""
+def environment(device: str = "cpu") -> dict[str, str | int]:
+    """Versions, device, processor, cores and threads in use, and the commit that ran (`+` where files were changed)."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
         "threads": torch.get_num_threads(),
