@@ -83,12 +83,9 @@ def _some(names: list[str]) -> str:
 
 def write_fisher(path: Path, fisher: Fisher, *, excluded: Tensor) -> str:
     """Store S_D, N, what they are bound to, and the positions of the data set that D leaves out."""
-    facts = {
-        "count": str(fisher.count),
-        "weights_sha256": fisher.weights_sha256,
-        "data_sha256": fisher.data_sha256,
-    }
-    return write(path, {**fisher.sums, EXCLUDED: excluded}, facts)
+    facts = {"count": fisher.count, "weights_sha256": fisher.weights_sha256, "data_sha256": fisher.data_sha256}
+    # One entry: safetensors writes several in an arbitrary order, and the file's digest with them.
+    return write(path, {**fisher.sums, EXCLUDED: excluded}, {"facts": json.dumps(facts, sort_keys=True)})
 
 
 def read_fisher(path: Path, *, sha256: str) -> tuple[Fisher, Tensor]:
@@ -102,7 +99,8 @@ def read_fisher(path: Path, *, sha256: str) -> tuple[Fisher, Tensor]:
             "the stored Fisher diagonal is not the one that was computed: its SHA-256 differs", code="digest_mismatch"
         )
     with safe_open(path, framework="pt") as file:
-        facts = file.metadata()
+        found = file.metadata()
+    facts = json.loads(found["facts"]) if "facts" in found else found  # older files have an entry for each
     tensors = load_file(path)
     excluded = tensors.pop(EXCLUDED)
     return Fisher(

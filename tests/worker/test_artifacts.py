@@ -74,3 +74,19 @@ def test_a_fisher_comes_back_with_its_bindings_and_what_it_left_out(tmp_path: Pa
     assert torch.equal(again.sums["weight"], fisher.sums["weight"])
     assert (again.count, again.weights_sha256, again.data_sha256) == (7, "w", "d")
     assert excluded.tolist() == [4, 2]
+
+
+def test_equal_fishers_are_equal_files(tmp_path: Path) -> None:
+    fisher = Fisher({"weight": torch.ones(2, dtype=torch.float64)}, 7, weights_sha256="w", data_sha256="d")
+    digests = {
+        artifacts.write_fisher(tmp_path / f"{n}.safetensors", fisher, excluded=torch.tensor([4])) for n in range(20)
+    }
+    assert len(digests) == 1
+
+
+def test_a_fisher_with_an_entry_for_each_fact_is_read_too(tmp_path: Path) -> None:
+    sums = {"weight": torch.ones(2, dtype=torch.float64)}
+    facts = {"count": "7", "weights_sha256": "w", "data_sha256": "d"}
+    sha256 = artifacts.write(tmp_path / "f.safetensors", {**sums, artifacts.EXCLUDED: torch.tensor([4])}, facts)
+    again, _ = artifacts.read_fisher(tmp_path / "f.safetensors", sha256=sha256)
+    assert (again.count, again.weights_sha256, again.data_sha256) == (7, "w", "d")
