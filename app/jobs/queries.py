@@ -1,12 +1,12 @@
 """The questions about jobs that are longer than three lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.domain.lifecycle import JobStatus
+from app.domain.lifecycle import JobStatus, is_final
 from app.tables import Job, JobEvent, OutboxMessage
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.CANCELLING)
@@ -19,12 +19,12 @@ def locked(session: Session, job_id: str) -> Job | None:
 
 
 def its_turn() -> ColumnElement[bool]:
-    """Nobody works on its model, and no older job waits for that model."""
-    other = aliased(Job)
+    """Nobody works on its model, no older job waits for that model, and its shards have succeeded."""
+    other, shard = aliased(Job), aliased(Job)
     before = or_(other.status.in_(ACTIVE), and_(other.status == JobStatus.QUEUED, other.id < Job.id))
-    return not_(
-        exists().where(other.exclusive_model_id == Job.exclusive_model_id, other.id != Job.id, before).correlate(Job)
-    )
+    taken = exists().where(other.exclusive_model_id == Job.exclusive_model_id, other.id != Job.id, before)
+    missing = exists().where(shard.whole_id == Job.id, shard.status != JobStatus.SUCCEEDED)
+    return and_(not_(taken.correlate(Job)), not_(missing.correlate(Job)))
 
 
 def has_its_turn(session: Session, job: Job) -> bool:
@@ -42,6 +42,34 @@ def next_of_model(session: Session, model_id: str) -> Job | None:
     """The oldest queued job of a model."""
     query = select(Job).where(Job.exclusive_model_id == model_id, Job.status == JobStatus.QUEUED)
     return session.scalars(query.order_by(Job.id).limit(1)).first()
+
+
+def shards_of(session: Session, whole_id: str) -> Sequence[Job]:
+    """The shards of a job, in their order."""
+    return session.scalars(select(Job).where(Job.whole_id == whole_id).order_by(Job.shard)).all()
+
+
+def shards_done(session: Session, whole_id: str) -> int:
+    """How many shards of a job have succeeded."""
+    done = select(func.count()).where(Job.whole_id == whole_id, Job.status == JobStatus.SUCCEEDED)
+    return session.scalar(done) or 0
+
+
+def lock_wholes(session: Session, shards: Iterable[Job]) -> None:
+    """Lock the jobs that these are shards of, always in one order."""
+    ids = {shard.whole_id for shard in shards} - {None}
+    if ids:
+        session.execute(select(Job.id).where(Job.id.in_(ids)).order_by(Job.id).with_for_update())
+
+
+def unneeded(session: Session, whole_id: str | None = None) -> Sequence[Job]:
+    """The shards that wait or run although their whole is over, locked; of one whole, or of all."""
+    whole = aliased(Job)
+    over = exists().where(whole.id == Job.whole_id, whole.status.in_([s for s in JobStatus if is_final(s)]))
+    query = select(Job).where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), over.correlate(Job))
+    if whole_id is not None:
+        query = query.where(Job.whole_id == whole_id)
+    return _skipping_locked(session, query.order_by(Job.id))
 
 
 def expired(session: Session, at: datetime) -> Sequence[Job]:

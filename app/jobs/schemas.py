@@ -38,9 +38,17 @@ class JobActionOut(BaseModel):
 class JobOut(BaseModel):
     """A job as it stands."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: str
     kind: JobKind
     subject_id: str
+    whole_id: str | None
+    """Of a shard: the job that waits for all of them, and puts together what they leave."""
+    shard: int | None
+    """Of a shard: which one, from 1."""
+    shards: int | None
+    """How many jobs share the work, where more than one do."""
     status: JobStatus
     status_reason: str | None
     status_detail: str | None

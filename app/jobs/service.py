@@ -46,14 +46,32 @@ def enqueue(
     subject_id: str,
     actor: str,
     exclusive_model_id: str | None = None,
+    shards: int = 1,
 ) -> Job:
-    """A new job, announced to the workers once the transaction has committed."""
+    """A new job, announced to the workers once the transaction has committed.
+
+    Args:
+        session: the caller's.
+        tenant_id: whose it is.
+        kind: what is to be done.
+        subject_id: to what.
+        actor: who asks.
+        exclusive_model_id: the model that only one job may work on.
+        shards: with more than one, so many further jobs share the work, and this one waits for what they leave.
+    """
+    facts = {"tenant_id": tenant_id, "kind": kind, "subject_id": subject_id}
+    if shards == 1:
+        return _add(session, actor, **facts, exclusive_model_id=exclusive_model_id)
+    whole = _add(session, actor, **facts, exclusive_model_id=exclusive_model_id, shards=shards)
+    for number in range(1, shards + 1):
+        _add(session, actor, **facts, whole_id=whole.id, shard=number, shards=shards)
+    return whole
+
+
+def _add(session: Session, actor: str, **facts: Any) -> Job:
     job = Job(
+        **facts,
         id=new_id("job"),
-        tenant_id=tenant_id,
-        kind=kind,
-        subject_id=subject_id,
-        exclusive_model_id=exclusive_model_id,
         status=JobStatus.QUEUED,
         transitions=[],
         attempt=0,
@@ -207,6 +225,11 @@ def fenced(session: Session, job_id: str, fence: int) -> Job:
     return job
 
 
+def hand_in(session: Session, job_id: str, sha256: str) -> None:
+    """What a shard leaves for the whole is in its place; called in the transaction in which it succeeds."""
+    session.get_one(Job, job_id).shard_sha256 = sha256
+
+
 def succeed(session: Session, job: Job) -> None:
     """It is done; called in the transaction that publishes the result."""
     transition(session, job, JobStatus.SUCCEEDED)
@@ -238,15 +261,17 @@ def give_back(session: Session, job_id: str, fence: int, reason: str, detail: st
 
 
 def reap(session: Session) -> list[Job]:
-    """Take back what vanished workers held, and announce again what nobody has picked up.
+    """Take back what vanished workers held, stop what nobody needs, announce again what nobody has picked up.
 
     Returns:
         The jobs whose status changed, for whoever must follow.
     """
     at = now(session)
-    found = [(job.id, job.fence) for job in queries.expired(session, at)]
+    expired, unneeded = queries.expired(session, at), queries.unneeded(session)
+    queries.lock_wholes(session, [*expired, *unneeded])  # before the first entry of the audit log, like every lock
     detail = "The worker was not heard of for too long."
-    changed = [give_back(session, job_id, fence, "lease_expired", detail) for job_id, fence in found]
+    changed = [give_back(session, job.id, job.fence, "lease_expired", detail) for job in expired]
+    changed += [cancel(session, job) for job in unneeded if not is_final(job.status)]
     for job in queries.unclaimed(session, at - UNCLAIMED_AFTER):
         outbox.publish(session, job)
     return [job for job in changed if job is not None]
@@ -267,6 +292,8 @@ def transition(
         ForbiddenArrow: the life cycle has no such arrow; a programming error.
     """
     check_arrow(job.status, status)
+    # Before the audit log locks the tenant: of two shards that end at once, the second sees the first.
+    whole = queries.locked(session, job.whole_id) if job.whole_id and is_final(status) else None
     at = now(session)
     job.status, job.status_reason, job.status_detail = status, reason, detail
     if status is JobStatus.RUNNING:
@@ -280,6 +307,24 @@ def transition(
         successor = queries.next_of_model(session, job.exclusive_model_id)
         if successor is not None:
             outbox.publish(session, successor)
+    if whole is not None and not is_final(whole.status):
+        _shard_is_over(session, whole, job, actor)
+    if is_final(status):
+        for shard in queries.unneeded(session, job.id):  # one whose row is locked just now is left to the reaper
+            cancel(session, shard, actor=actor)
+
+
+def _shard_is_over(session: Session, whole: Job, shard: Job, actor: str) -> None:
+    if shard.status is not JobStatus.SUCCEEDED:
+        detail = f"Shard {shard.shard} of {shard.shards}, {shard.id}: {shard.status_detail or shard.status_reason}"
+        transition(session, whole, JobStatus.CANCELLED, reason=f"shard_{shard.status}", detail=detail, actor=actor)
+        return
+    done = queries.shards_done(session, whole.id)
+    whole.progress = {"phase": "shards", "completed": done, "total": whole.shards, "unit": "shards", "message": None}
+    number = queries.last_sequence(session, whole.id) + 1
+    session.add(_event(whole, number, now(session), "progress", whole.progress))
+    if done == whole.shards:
+        outbox.publish(session, whole)
 
 
 def _write_down(session: Session, job: Job, at: datetime, actor: str) -> None:

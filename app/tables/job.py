@@ -31,6 +31,14 @@ class Job(Owned, Base):
     """The data set, version or forget request it is about."""
     exclusive_model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
     """Unlearning jobs of one model run one at a time; other kinds leave it empty."""
+    whole_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    """Of a shard: the job that waits for all of them, to put together what they leave."""
+    shard: Mapped[int | None]
+    """Of a shard: which one, from 1."""
+    shards: Mapped[int | None]
+    """How many share the work, where more than one do."""
+    shard_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of a shard that succeeded: the digest of the file that it left."""
     status: Mapped[JobStatus] = mapped_column(EnumText(JobStatus), default=JobStatus.QUEUED)
     status_reason: Mapped[str | None] = mapped_column(String(100))
     status_detail: Mapped[str | None] = mapped_column(Text)

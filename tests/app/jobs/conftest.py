@@ -22,7 +22,7 @@ def model(database: Home, tenant: Tenant) -> str:  # noqa: ARG001 - the database
 
 @pytest.fixture
 def queued(database: Home, tenant: Tenant) -> Callable[..., Job]:  # noqa: ARG001 - the database is where it goes
-    def make(model: str | None = None) -> Job:
+    def make(model: str | None = None, shards: int = 1) -> Job:
         with transaction() as session:
             return service.enqueue(
                 session,
@@ -31,6 +31,7 @@ def queued(database: Home, tenant: Tenant) -> Callable[..., Job]:  # noqa: ARG00
                 subject_id="fr_1",
                 actor="key_1",
                 exclusive_model_id=model,
+                shards=shards,
             )
 
     return make

@@ -85,6 +85,15 @@ def test_jobs_are_listed_and_filtered(client: TestClient, tenant: Tenant, job: J
     assert client.get("/jobs?sort=x").status_code == 422
 
 
+def test_a_shard_says_which_one_it_is(client: TestClient, tenant: Tenant) -> None:
+    with transaction() as session:
+        whole = service.enqueue(
+            session, tenant_id=tenant.id, kind=JobKind.FISHER, subject_id="mv_1", actor="key_1", shards=2
+        )
+    listed = [(row["whole_id"], row["shard"], row["shards"]) for row in client.get("/jobs").json()["data"]]
+    assert listed == [(whole.id, 2, 2), (whole.id, 1, 2), (None, None, 2)]
+
+
 def test_a_queued_job_is_cancelled_and_its_subject_follows(client: TestClient, job: Job) -> None:
     answer = client.post(f"/jobs/{job.id}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ from sqlalchemy import select
 
 from app.core.db import now, reading, transaction
 from app.core.errors import Conflict, NotFound
-from app.domain.lifecycle import JobStatus
+from app.domain.lifecycle import JobStatus, is_final
 from app.jobs import queries, service
 from app.outbox.service import relay
 from app.tables import AuditLogEntry, Job, OutboxMessage, Tenant
@@ -128,6 +129,227 @@ def test_waiting_jobs_are_listed_when_it_is_their_turn(queued: Queued, model: st
     cancel(first)
     with reading() as session:
         assert queries.waiting(session, 10) == [second.id, other.id]
+
+
+def shards_of(whole: Job) -> list[Job]:
+    with reading() as session:
+        return list(queries.shards_of(session, whole.id))
+
+
+def succeed(job: Job, pause: float = 0) -> None:
+    taken = claimed(job)
+    with transaction() as session:
+        service.succeed(session, service.fenced(session, taken.id, taken.fence))
+        time.sleep(pause)
+
+
+def test_a_job_in_shards_waits_for_all_of_them(queued: Queued) -> None:
+    whole = queued(shards=3)
+    first, second, third = shards_of(whole)
+    assert [(s.whole_id, s.shard, s.shards) for s in (first, second, third)] == [(whole.id, n, 3) for n in (1, 2, 3)]
+    assert (whole.whole_id, whole.shard, whole.shards) == (None, None, 3)
+    for done, shard in enumerate((third, first), 1):
+        succeed(shard)
+        assert claim(whole) is None
+        with reading() as session:
+            progress = session.get_one(Job, whole.id).progress
+        assert progress == {"phase": "shards", "completed": done, "total": 3, "unit": "shards", "message": None}
+    with reading() as session:
+        assert queries.waiting(session, 10) == [second.id]
+    announced()
+    succeed(second)
+    assert announced() == [whole.id]
+    assert claimed(whole).attempt == 1
+    with reading() as session:
+        events = service.events_after(session, whole.id, limit=10)
+    assert [event.data["completed"] for event in events if event.type == "progress"] == [1, 2, 3]
+
+
+def test_of_two_last_shards_at_once_one_announces_the_whole(queued: Queued) -> None:
+    whole = queued(shards=2)
+    announced()
+    threads = [threading.Thread(target=succeed, args=(shard, 0.3)) for shard in shards_of(whole)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert announced() == [whole.id]
+    with reading() as session:
+        assert session.get_one(Job, whole.id).progress["completed"] == 2  # type: ignore[index]
+
+
+def fail(job: Job) -> None:
+    with transaction() as session:
+        service.fail(session, service.fenced(session, job.id, job.fence), "digest_mismatch", "The files have changed.")
+
+
+def lose(job: Job) -> None:
+    give_back(job)
+    give_back(claimed(job))
+    give_back(claimed(job))
+
+
+def cancel_running(job: Job) -> None:
+    cancel(job)
+    give_back(job)
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason", "detail"),
+    [
+        (fail, "shard_failed", "The files have changed."),
+        (lose, "shard_lost", "exit 70"),
+        (cancel_running, "shard_cancelled", "cancelled"),
+    ],
+)
+def test_a_shard_that_comes_to_nothing_takes_the_others_with_it(
+    queued: Queued, ends: Callable[[Job], None], reason: str, detail: str
+) -> None:
+    whole, bystander = queued(shards=4), queued(shards=2)
+    done, running, bad, waiting = shards_of(whole)
+    succeed(done)
+    claimed(running)
+    ends(claimed(bad))
+    with reading() as session:
+        row = session.get_one(Job, whole.id)
+    assert (row.status, row.status_reason) == (JobStatus.CANCELLED, reason)
+    assert row.status_detail == f"Shard 3 of 4, {bad.id}: {detail}"
+    assert [status(s) for s in (done, running, waiting)] == [
+        JobStatus.SUCCEEDED,
+        JobStatus.CANCELLING,
+        JobStatus.CANCELLED,
+    ]
+    assert {status(s) for s in (bystander, *shards_of(bystander))} == {JobStatus.QUEUED}
+
+
+def test_a_shard_that_is_tried_again_leaves_the_others_alone(queued: Queued) -> None:
+    whole = queued(shards=2)
+    first, second = shards_of(whole)
+    give_back(claimed(first))
+    assert {status(job) for job in (whole, first, second)} == {JobStatus.QUEUED}
+    succeed(first)
+    succeed(second)
+    claimed(whole)
+
+
+def test_cancelling_the_whole_cancels_its_shards(queued: Queued) -> None:
+    whole = queued(shards=3)
+    done, running, waiting = shards_of(whole)
+    succeed(done)
+    taken = claimed(running)
+    cancel(whole)
+    assert [status(s) for s in (done, running, waiting)] == [
+        JobStatus.SUCCEEDED,
+        JobStatus.CANCELLING,
+        JobStatus.CANCELLED,
+    ]
+    give_back(taken)
+    assert status(running) is JobStatus.CANCELLED
+    assert status(whole) is JobStatus.CANCELLED
+
+
+def test_shards_that_fail_at_once_do_not_wait_for_each_other(queued: Queued) -> None:
+    for _ in range(5):
+        whole = queued(shards=4)
+        taken = [claimed(shard) for shard in shards_of(whole)]
+        start, broken = threading.Barrier(len(taken)), list[Exception]()
+
+        def worker(job: Job, start: threading.Barrier = start, broken: list[Exception] = broken) -> None:
+            start.wait()
+            try:
+                fail(job)
+            except service.FenceLost:
+                give_back(job)  # as the child does
+            except Exception as error:  # noqa: BLE001 - a deadlock, say
+                broken.append(error)
+
+        threads = [threading.Thread(target=worker, args=(job,)) for job in taken]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not broken
+        assert status(whole) is JobStatus.CANCELLED
+        with transaction() as session:
+            service.reap(session)
+        assert {status(shard) for shard in shards_of(whole)} <= {JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+def test_of_two_shards_that_fail_at_once_the_first_ends_the_whole(queued: Queued) -> None:
+    whole = queued(shards=2)
+    one, two = (claimed(shard) for shard in shards_of(whole))
+    held, failed = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with transaction() as session:
+            job = service.fenced(session, two.id, two.fence)
+            held.set()
+            failed.wait(1)  # on SQLite nobody else can write meanwhile
+            service.fail(session, job, "digest_mismatch", "")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    held.wait()
+    try:
+        with transaction() as session:
+            service.fail(session, service.fenced(session, one.id, one.fence), "digest_mismatch", "")
+            failed.set()
+            time.sleep(0.3)
+    except service.FenceLost:
+        give_back(one)
+    thread.join()
+    with reading() as session:
+        events = service.events_after(session, whole.id, limit=10)
+    assert [event.data["status"] for event in events if event.type == "status"] == ["queued", "cancelled"]
+
+
+def test_the_reaper_and_a_shard_do_not_wait_for_each_other(queued: Queued) -> None:
+    other, whole = claimed(queued()), queued(shards=2)
+    vanished, failing = shards_of(whole)
+    give_back(claimed(vanished))
+    give_back(claimed(vanished))
+    failing = claimed(failing)
+    for job in (other, claimed(vanished)):
+        expire(job)
+    held, broken = threading.Event(), list[Exception]()
+
+    def last_words() -> None:
+        try:
+            with transaction() as session:
+                job = service.fenced(session, failing.id, failing.fence)
+                queries.locked(session, whole.id)
+                held.set()
+                time.sleep(0.5)
+                service.fail(session, job, "digest_mismatch", "")
+        except Exception as error:  # noqa: BLE001 - a deadlock, say
+            broken.append(error)
+
+    thread = threading.Thread(target=last_words)
+    thread.start()
+    held.wait()
+    with transaction() as session:
+        service.reap(session)
+    thread.join()
+    assert not broken
+    assert [status(job) for job in (whole, failing)] == [JobStatus.CANCELLED, JobStatus.FAILED]
+    assert is_final(status(vanished))
+
+
+def test_the_reaper_stops_shards_that_nobody_needs(queued: Queued) -> None:
+    whole = queued(shards=3)
+    running, waiting, vanished = shards_of(whole)
+    claimed(running)
+    claimed(vanished)
+    expire(vanished)
+    with transaction() as session:  # as if their rows had been locked when the whole was cancelled
+        session.get_one(Job, whole.id).status = JobStatus.CANCELLED
+    with transaction() as session:
+        service.reap(session)
+    assert [status(s) for s in (running, waiting, vanished)] == [
+        JobStatus.CANCELLING,
+        JobStatus.CANCELLED,
+        JobStatus.CANCELLED,
+    ]
 
 
 def test_a_zombie_publishes_nothing(queued: Queued) -> None:
