@@ -118,6 +118,17 @@ class Data:
         ids = table.sort_by("position")["sample_id"]
         return [str(i) for i in ids.take(positions.numpy()).to_pylist()]
 
+    def shard(self, number: int, of: int) -> Tensor:
+        """The mask `(N,)` of one of `of` ranges of positions with as many training samples each, give or take one.
+
+        Args:
+            number: which one, from 1.
+            of: how many there are; may exceed the number of samples, then some hold none.
+        """
+        train = self.index["train"].long()
+        before = train.cumsum(0) - train
+        return (before * of // max(int(train.sum()), 1)).clamp(max=of - 1) == number - 1
+
     def of_ids(self, ids: list[str]) -> Examples:
         """The examples of these sample ids, in this order.
 

@@ -2,10 +2,10 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from importlib.metadata import version as version_of
 from itertools import chain
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from sqlalchemy.orm import Session
+from torch import Tensor
 
 from app.audit_reports import service as audit_reports
 from app.core.db import reading, transaction
+from app.core.errors import Invalid
 from app.core.ids import new_id
 from app.core.settings import get_settings
 from app.datasets import service as datasets
@@ -25,6 +27,7 @@ from app.domain.findings import Gold
 from app.domain.lifecycle import JobKind, RequestStatus
 from app.domain.report import Cost, Environment, Measured
 from app.forget_requests import service as forget_requests
+from app.jobs import queries
 from app.jobs import service as jobs
 from app.methods.retrain import RetrainParams
 from app.models import service as models
@@ -34,7 +37,7 @@ from worker.datasets import validate
 from worker.loading import Case, Data, answering, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import TensorExamples
-from worker.numerics.fisher import fisher_diagonal
+from worker.numerics.fisher import Fisher, fisher_diagonal
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.outcome import Model as Answering
 from worker.numerics.problem import Problem
@@ -82,24 +85,29 @@ def validate_version(job_id: str, fence: int, run: Attempt) -> None:
 
 
 def compute_fisher(job_id: str, fence: int, run: Attempt) -> None:
-    """The Fisher diagonal of a version over its training data, without what has been forgotten."""
+    """The Fisher diagonal of a version over its training data, without what has been forgotten.
+
+    A shard leaves its share of the sums to the job that waits for all shards; that one adds them up.
+    """
     with reading() as session:
-        version = session.get_one(ModelVersion, session.get_one(Job, job_id).subject_id)
+        job = session.get_one(Job, job_id)
+        version = session.get_one(ModelVersion, job.subject_id)
         model = session.get_one(Model, version.model_id)
         data = Data(session.get_one(Dataset, model.dataset_id), model)
         gone = forget_requests.excluded_positions(session, data.dataset.id)
-    data.check()
-    examples = data.select(data.index["train"] & ~data.among(gone))
-    if examples is None:
+        shards = queries.shards_of(session, job_id)
+    share = _added_up(shards, run) if shards else _fisher_share(job, version, data, gone, run)
+    if not share.fisher.count and job.whole_id is None:
         raise EmptyExamples("no training sample is left: the data set has none, or all are forgotten")
-    build = build_of(model)
-    fisher = fisher_diagonal(network_with(build, weights_of(version, build)), examples, run=run)
-    bound = replace(fisher, weights_sha256=version.weights_sha256, data_sha256=data.digest)
     path = run.folder / "fisher.safetensors"
-    sha256 = artifacts.write_fisher(path, bound, excluded=torch.tensor(gone, dtype=torch.int64))
+    sha256 = artifacts.write_fisher(path, share.fisher, excluded=share.excluded)
     with _publishing(job_id, fence, run) as session:
+        if job.whole_id is not None:
+            _move(path, _left_by(job))
+            jobs.hand_in(session, job_id, sha256)
+            return
         stored = _move(path, _folder(version) / f"fisher-{job_id}.safetensors")
-        models.store_fisher(session, version.id, path=stored, sha256=sha256, count=fisher.count)
+        models.store_fisher(session, version.id, path=stored, sha256=sha256, count=share.fisher.count)
 
 
 def unlearn(job_id: str, fence: int, run: Attempt) -> None:
@@ -135,6 +143,51 @@ def warm_up() -> None:
     """Pay what torch charges on first use, half a second of imports, before the clock of a job runs."""
     one = TensorExamples(torch.zeros(2, 1), torch.tensor([0, 1]), torch.tensor([0, 1]))
     fisher_diagonal(torch.nn.Linear(1, 2).eval(), one)
+
+
+class _Share(NamedTuple):
+    """Sums over the training samples in some range of positions, and which of its positions they leave out."""
+
+    fisher: Fisher
+    excluded: Tensor
+
+
+def _fisher_share(job: Job, version: ModelVersion, data: Data, gone: list[int], run: Run) -> _Share:
+    """The job's share, or everything if it has no shards."""
+    data.check()
+    share = data.shard(job.shard or 1, job.shards or 1)
+    excluded = share & data.among(gone)
+    examples = data.select(share & data.index["train"] & ~excluded)
+    build = build_of(data.model)
+    network = network_with(build, weights_of(version, build))
+    if examples is None:
+        fisher = Fisher({name: torch.zeros(p.shape, dtype=torch.float64) for name, p in network.named_parameters()}, 0)
+    else:
+        fisher = fisher_diagonal(network, examples, run=run)
+    bound = replace(fisher, weights_sha256=version.weights_sha256, data_sha256=data.digest)
+    return _Share(bound, data.index["positions"][excluded])
+
+
+def _added_up(shards: Sequence[Job], run: Run) -> _Share:
+    """What the shards left, in their order; each knows what was forgotten in its own range when it ran."""
+
+    def plus(total: _Share, share: _Share) -> _Share:
+        return _Share(total.fisher.plus(share.fisher), torch.cat((total.excluded, share.excluded)))
+
+    return reduce(plus, (_handed_in(shard, run) for shard in shards))
+
+
+def _handed_in(shard: Job, run: Run) -> _Share:
+    run.progress("sum", shard.shard or 0, shard.shards or 0, "shards")
+    path = _left_by(shard)
+    if not path.exists():
+        raise Invalid(f"what shard {shard.shard} left is gone: ask for the diagonal again", code="shard_missing")
+    return _Share(*artifacts.read_fisher(path, sha256=shard.shard_sha256 or ""))
+
+
+def _left_by(shard: Job) -> Path:
+    # In the folder of the whole, which is removed when the whole is over, whatever became of it.
+    return get_settings().runs / str(shard.whole_id) / "shards" / f"{shard.shard}.safetensors"
 
 
 @contextmanager

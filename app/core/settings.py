@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """A job whose worker has not renewed its lease for so long is given to another."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     """Starts of a job before it is given up as lost."""
+    fisher_shards: Annotated[int, Field(ge=1, le=64)] = 1
+    """Jobs that share the pass over the training data for a new version's Fisher diagonal."""
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 2_000_000
     """Largest body of any request but an upload of weights."""
     upload_limit_bytes: Annotated[int, Field(ge=1024)] = 8_000_000_000

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.keys.caller import Caller, requires
 from app.models import aliases, service
-from app.models.schemas import AliasChangeOut, AliasIn, AliasOut, ModelIn, ModelOut, VersionOut
+from app.models.schemas import AliasChangeOut, AliasIn, AliasOut, FisherIn, ModelIn, ModelOut, VersionOut
 from app.models.uploads import ONE_WAY, TWO_WAYS, InitialDelivery, ModelRef, VersionDelivery, VersionRef, Writer
 from app.tables import Model
 from app.web.dependencies import IfMatch, IfNoneMatch, Paging, Reading, Transaction
@@ -118,11 +118,16 @@ def add_initial_weights(
 
 @router.post("/{model}/versions/{version}/fisher", status_code=202, responses=describe(404, 409))
 def compute_fisher(
-    model: ModelRef, version: VersionRef, session: Transaction, caller: Writer, response: Response
+    model: ModelRef,
+    version: VersionRef,
+    session: Transaction,
+    caller: Writer,
+    response: Response,
+    wish: FisherIn | None = None,
 ) -> VersionOut:
-    """Have the Fisher diagonal computed, where there is none."""
+    """Have the Fisher diagonal computed, where there is none; one job does it, or several share the work."""
     row = service.version_of(session, service.get(session, model, tenant_id=caller.tenant_id), version)
-    service.compute_fisher(session, row, actor=caller.key_id)
+    service.compute_fisher(session, row, wish or FisherIn(), actor=caller.key_id)
     response.headers["Location"] = f"/jobs/{row.job_id}"
     response.headers["Retry-After"] = "2"
     return service.describe_version(session, row)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.catalogue.unions import AnyArchitecture
 from app.datasets.schemas import FilePath
 from app.domain.lifecycle import VersionStatus
+from app.jobs.schemas import ProgressOut
 from app.web.text import Name, Ref, id_pattern
 
 VersionId = Annotated[str, Field(pattern=id_pattern("mv"))]
@@ -85,12 +86,21 @@ class VersionIn(_Closed):
     """If given, the file at `path` must have it."""
 
 
+class FisherIn(_Closed):
+    """How a Fisher diagonal shall be computed."""
+
+    shards: Annotated[int, Field(ge=1, le=64, strict=True)] = 1
+    """Jobs that share the pass over the training data, on as many workers as are free."""
+
+
 class FisherOut(BaseModel):
-    """The stored Fisher diagonal: `pending` while a job computes it."""
+    """The stored Fisher diagonal: `pending` while jobs compute it."""
 
     status: Literal["ready", "pending", "none"]
     count: int | None
     """Samples that it is a mean over."""
+    progress: ProgressOut | None
+    """Of the job of the version, while it is pending: samples, or shards that are done."""
 
 
 class VersionOut(BaseModel):

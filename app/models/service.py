@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 from app.audit_log import service as audit_log
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
+from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow, is_final
 from app.jobs import service as jobs
+from app.jobs.schemas import ProgressOut
 from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
-from app.models.schemas import FisherOut, ModelIn, ModelOut, Role, VersionOut
+from app.models.schemas import FisherIn, FisherOut, ModelIn, ModelOut, Role, VersionOut
 from app.tables import Dataset, Job, Model, ModelVersion
 from app.web.pages import Page, Paging, fetch
 from app.web.text import is_id
@@ -124,12 +126,7 @@ def add_version(
 
 def add_initial_weights(session: Session, version: ModelVersion, arrival: Arrival, *, actor: str) -> ModelVersion:
     """The weights before training, once."""
-    locked = session.scalars(
-        select(ModelVersion)
-        .where(ModelVersion.id == version.id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
+    locked = _locked(session, version)
     if locked.initial_weights_path is not None:
         raise Conflict("This version has its initial weights; they are written once.", code="initial_weights_exist")
     check_alike(Path(locked.weights_path), arrival, pointer="")
@@ -183,24 +180,27 @@ def readable_weights(version: ModelVersion) -> Path:
 def describe_version(session: Session, version: ModelVersion) -> VersionOut:
     """A version as the wire has it."""
     facts = {name: getattr(version, name) for name in VersionOut.model_fields if name != "fisher"}
-    return VersionOut(**facts, fisher=FisherOut(status=fisher_status(session, version), count=version.fisher_count))
+    job = _fisher_job(session, version)
+    progress = ProgressOut.model_validate(job.progress) if job is not None and job.progress else None
+    status = fisher_status(session, version)
+    return VersionOut(**facts, fisher=FisherOut(status=status, count=version.fisher_count, progress=progress))
 
 
 def fisher_status(session: Session, version: ModelVersion) -> Any:
     """`ready`, `pending` while a job computes it, or `none`."""
     if version.fisher_path is not None:
         return "ready"
-    job = session.get(Job, version.job_id) if version.job_id else None
-    return "pending" if job is not None and job.kind is JobKind.FISHER and not is_final(job.status) else "none"
+    return "none" if _fisher_job(session, version) is None else "pending"
 
 
-def compute_fisher(session: Session, version: ModelVersion, *, actor: str) -> ModelVersion:
+def compute_fisher(session: Session, version: ModelVersion, wish: FisherIn, *, actor: str) -> ModelVersion:
     """Have the Fisher diagonal computed, where there is none."""
     readable_weights(version)
+    version = _locked(session, version)  # of two calls at once, the second sees the jobs of the first
     status = fisher_status(session, version)
     if status != "none":
         raise Conflict("The Fisher diagonal is there, or on its way.", code=f"fisher_{status}")
-    _start(session, version, JobKind.FISHER, actor)
+    _start(session, version, JobKind.FISHER, actor, shards=wish.shards)
     return version
 
 
@@ -212,7 +212,7 @@ def settle_version(session: Session, version_id: str) -> ModelVersion:
     version = session.get_one(ModelVersion, version_id)
     transition(session, version, VersionStatus.READY)
     if version.role == "candidate":
-        _start(session, version, JobKind.FISHER, "worker")
+        _start(session, version, JobKind.FISHER, "worker", shards=get_settings().fisher_shards)
     return version
 
 
@@ -262,7 +262,7 @@ def publish_version(
     session.add(version)
     session.flush()
     record(session, version, actor, "version.ready", {"sha256": weights_sha256, "parent": parent.id})
-    _start(session, version, JobKind.FISHER, actor)
+    _start(session, version, JobKind.FISHER, actor, shards=get_settings().fisher_shards)
     return version
 
 
@@ -296,10 +296,22 @@ def record(session: Session, row: Model | ModelVersion, actor: str, action: str,
     audit_log.record(session, tenant_id=row.tenant_id, actor=actor, action=action, resource=row.id, data=data)
 
 
-def _start(session: Session, version: ModelVersion, kind: JobKind, actor: str) -> None:
-    job = jobs.enqueue(session, tenant_id=version.tenant_id, kind=kind, subject_id=version.id, actor=actor)
+def _start(session: Session, version: ModelVersion, kind: JobKind, actor: str, *, shards: int = 1) -> None:
+    job = jobs.enqueue(
+        session, tenant_id=version.tenant_id, kind=kind, subject_id=version.id, actor=actor, shards=shards
+    )
     version.job_id = job.id
     session.flush()
+
+
+def _fisher_job(session: Session, version: ModelVersion) -> Job | None:
+    job = session.get(Job, version.job_id) if version.job_id and version.fisher_path is None else None
+    return job if job is not None and job.kind is JobKind.FISHER and not is_final(job.status) else None
+
+
+def _locked(session: Session, version: ModelVersion) -> ModelVersion:
+    query = select(ModelVersion).where(ModelVersion.id == version.id).with_for_update(key_share=True)
+    return session.scalars(query.execution_options(populate_existing=True)).one()
 
 
 def _find_version(session: Session, model: Model, version_id: str) -> ModelVersion | None:

@@ -4,6 +4,8 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
@@ -45,6 +47,20 @@ def test_a_file_that_has_changed_since_it_was_registered_is_not_used(home: Home)
     with pytest.raises(Invalid) as refused:
         data.check()
     assert refused.value.code == "digest_mismatch"
+
+
+@pytest.mark.parametrize(("number", "of"), [(10, 1), (10, 3), (10, 10), (3, 64), (0, 4)])
+def test_shards_split_the_positions_without_gap_or_overlap(home: Home, number: int, of: int) -> None:
+    splits = ["test", *["train", "test"] * number, "test"]
+    n = len(splits)
+    index = {"sample_id": [f"s{i}" for i in range(n)], "position": range(n), "label": [0] * n, "split": splits}
+    pq.write_table(pa.table({name: list(column) for name, column in index.items()}), home.path / "i.parquet")
+    data = Data(dataset(home.data, index_path=str(home.path / "i.parquet")), Model(preprocessing={}))
+    shards = [data.shard(k, of) for k in range(1, of + 1)]
+    assert torch.stack(shards).sum(0).tolist() == [1] * n
+    assert torch.cat([s.nonzero().flatten() for s in shards]).tolist() == list(range(n))
+    trained = [int((s & data.index["train"]).sum()) for s in shards]
+    assert max(trained) - min(trained) <= 1
 
 
 @dataclass

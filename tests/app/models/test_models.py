@@ -1,10 +1,12 @@
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.core.db import reading, transaction
 from app.core.settings import get_settings
@@ -237,7 +239,7 @@ def test_a_good_candidate_gets_its_fisher_diagonal(api: Rig) -> None:
     version = api.version(fisher=False)
     path = f"/models/net/versions/{version}"
     found = api.get(path).json()
-    assert (found["status"], found["fisher"]) == ("ready", {"status": "pending", "count": None})
+    assert (found["status"], found["fisher"]) == ("ready", {"status": "pending", "count": None, "progress": None})
     problem(api.post(f"{path}/fisher"), 409, "fisher_pending")
     with transaction() as session:
         job = jobs.cancel(session, session.get_one(Job, found["job_id"]))
@@ -248,8 +250,99 @@ def test_a_good_candidate_gets_its_fisher_diagonal(api: Rig) -> None:
     assert again.headers["location"] == f"/jobs/{again.json()['job_id']}"
     with transaction() as session:
         service.store_fisher(session, version, path="/f", sha256="0" * 64, count=20)
-    assert api.get(path).json()["fisher"] == {"status": "ready", "count": 20}
+    assert api.get(path).json()["fisher"] == {"status": "ready", "count": 20, "progress": None}
     problem(api.post(f"{path}/fisher"), 409, "fisher_ready")
+
+
+def without_fisher(api: Rig) -> str:
+    """The path of a version whose automatic Fisher job was cancelled."""
+    version = api.version(fisher=False)
+    path = f"/models/net/versions/{version}"
+    with transaction() as session:
+        jobs.cancel(session, session.get_one(Job, api.get(path).json()["job_id"]))
+    return path
+
+
+def fisher_jobs(api: Rig) -> list[dict[str, Any]]:
+    """Those that are not over, oldest first."""
+    rows: list[dict[str, Any]] = api.get("/jobs?kind=fisher&limit=100").json()["data"]
+    return [row for row in reversed(rows) if not row["final"]]
+
+
+@pytest.mark.parametrize(("body", "made"), [(None, [None]), ({}, [None]), ({"shards": 1}, [None])])
+def test_one_job_computes_a_fisher_diagonal_unless_told_otherwise(
+    api: Rig, body: dict[str, int] | None, made: list[int | None]
+) -> None:
+    api.dataset()
+    api.model()
+    assert api.post(f"{without_fisher(api)}/fisher", json=body).status_code == 202
+    assert [row["shards"] for row in fisher_jobs(api)] == made
+
+
+def test_a_fisher_diagonal_is_computed_in_shards_and_started_again_when_one_fails(api: Rig) -> None:
+    api.dataset()
+    api.model()
+    path = without_fisher(api)
+    answer = api.post(f"{path}/fisher", json={"shards": 3})
+    assert (answer.status_code, answer.json()["fisher"]["status"]) == (202, "pending")
+    whole, *shards = fisher_jobs(api)
+    assert answer.headers["location"] == f"/jobs/{whole['id']}"
+    assert [row["shard"] for row in (whole, *shards)] == [None, 1, 2, 3]
+    problem(api.post(f"{path}/fisher", json={"shards": 2}), 409, "fisher_pending")
+    for end in (jobs.succeed, lambda session, job: jobs.fail(session, job, "digest_mismatch", "")):
+        with transaction() as session:
+            job = jobs.claim(session, shards.pop(0)["id"], owner="w")
+            assert job is not None
+            end(session, job)
+        if job.status is JobStatus.SUCCEEDED:
+            progress = api.get(path).json()["fisher"]["progress"]
+            assert (progress["completed"], progress["total"], progress["unit"]) == (1, 3, "shards")
+    assert api.get(path).json()["fisher"] == {"status": "none", "count": None, "progress": None}
+    assert fisher_jobs(api) == []
+    assert api.post(f"{path}/fisher", json={"shards": 2}).status_code == 202
+    assert len(fisher_jobs(api)) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        *[({"shards": wrong}, "/shards") for wrong in (0, 65, -1, 2.5, 10**30, "2", True, None)],
+        ({"shards": 2, "more": 1}, "/more"),
+        ([], ""),
+        (3, ""),
+        ("2", ""),
+    ],
+)
+def test_wrong_numbers_of_shards_are_refused(api: Rig, body: Any, pointer: str) -> None:
+    api.dataset()
+    api.model()
+    path = without_fisher(api)
+    problem(api.post(f"{path}/fisher", json=body), 422, "invalid_request", pointer)
+    assert fisher_jobs(api) == []
+
+
+def test_the_operator_decides_in_how_many_shards_new_versions_are_seen(
+    api: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEARN_FISHER_SHARDS", "2")
+    get_settings.cache_clear()
+    api.dataset()
+    api.model()
+    parent = api.version(fisher=False)
+    assert [row["shard"] for row in fisher_jobs(api)] == [None, 1, 2]
+    with transaction() as session:
+        publish(session, parent)
+    assert len(fisher_jobs(api)) == 6
+
+
+def test_of_two_calls_at_once_one_has_the_fisher_diagonal_computed(api: Rig) -> None:
+    api.dataset()
+    api.model()
+    path = without_fisher(api)
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: api.post(f"{path}/fisher", json={"shards": 2}).status_code, range(4)))
+    assert sorted(answers) == [202, 409, 409, 409]
+    assert len(fisher_jobs(api)) == 3
 
 
 def test_a_gold_version_gets_none_and_a_bad_one_is_invalid(api: Rig) -> None:
@@ -264,21 +357,25 @@ def test_a_gold_version_gets_none_and_a_bad_one_is_invalid(api: Rig) -> None:
     assert (found["status"], found["status_reason"]) == ("invalid", "not_finite")
 
 
+def publish(session: Session, parent: str) -> ModelVersion:
+    return service.publish_version(
+        session,
+        parent=session.get_one(ModelVersion, parent),
+        version_id="mv_" + "a" * 32,
+        job_id="job_x",
+        weights_path="/w",
+        weights_sha256="0" * 64,
+        weights_bytes=8,
+        silenced_classes=[1],
+    )
+
+
 def test_a_result_is_published_ready_with_the_next_number(api: Rig) -> None:
     api.dataset()
     api.model()
     parent = api.version()
     with transaction() as session:
-        row = service.publish_version(
-            session,
-            parent=session.get_one(ModelVersion, parent),
-            version_id="mv_" + "a" * 32,
-            job_id="job_x",
-            weights_path="/w",
-            weights_sha256="0" * 64,
-            weights_bytes=8,
-            silenced_classes=[1],
-        )
+        row = publish(session, parent)
     found = api.get(f"/models/net/versions/{row.id}").json()
     assert (found["number"], found["status"], found["parent_id"]) == (2, "ready", parent)
     assert (found["silenced_classes"], found["fisher"]["status"]) == ([1], "pending")

@@ -1,0 +1,116 @@
+"""A Fisher diagonal in shards over HTTP, on both databases and with both executors, while children are killed."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.db import reading
+from app.core.settings import get_settings
+from app.domain.lifecycle import JobStatus
+from app.tables import Job, ModelVersion
+from tests.conftest import Home
+from tests.journeys import material
+from tests.journeys.service import Api
+from tests.journeys.test_main_job import serving, upload
+
+SHARDS = 2
+
+
+@pytest.fixture
+def embedded(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """SQLite and the local executor, two jobs at once."""
+    monkeypatch.setenv("UNLEARN_CONCURRENCY", "2")
+    monkeypatch.setenv("UNLEARN_FISHER_SHARDS", str(SHARDS))
+    get_settings.cache_clear()
+    with serving(home, celery=False) as api:
+        yield api
+
+
+@pytest.fixture
+def deployed(postgresql_home: Home, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """PostgreSQL, Redis and a Celery worker."""
+    monkeypatch.setenv("UNLEARN_REDIS_URL", redis_url)
+    monkeypatch.setenv("UNLEARN_EXECUTOR", "celery")
+    monkeypatch.setenv("UNLEARN_FISHER_SHARDS", str(SHARDS))
+    get_settings.cache_clear()
+    with serving(postgresql_home, celery=True) as api:
+        yield api
+
+
+def test_a_killed_shard_is_tried_again_on_the_embedded_service(embedded: Api) -> None:
+    kill_a_shard(embedded)
+
+
+@pytest.mark.services
+def test_a_killed_shard_is_tried_again_on_postgresql_and_celery(deployed: Api) -> None:
+    kill_a_shard(deployed)
+
+
+def kill_a_shard(api: Api) -> None:
+    alias = api.call("GET", "/models/reader/aliases/deployed", 200)
+    undisturbed = row_of(alias["version_id"])  # in shards, because the operator wants it so
+
+    # a shard that somebody cancels: no diagonal, nothing left waiting
+    version = upload(api, material.weights())
+    api.succeeded(version["job_id"])
+    path = f"/models/reader/versions/{version['id']}"
+    whole = api.call("GET", path, 200)["job_id"]
+    last = shards_of(api, whole)[-1]
+    api.call("POST", f"/jobs/{last['id']}/cancel", 202)
+    over = api.finished(whole)
+    assert (over["status"], over["status_reason"]) == ("cancelled", "shard_cancelled")
+    for shard in shards_of(api, whole):
+        assert api.finished(shard["id"])["status"] in {"cancelled", "succeeded"}
+    assert api.call("GET", path, 200)["fisher"]["status"] == "none"
+
+    # asked for again; a shard is killed, and the result is the same file
+    whole = api.call("POST", f"{path}/fisher", 202, json={"shards": SHARDS})["job_id"]
+    shards = shards_of(api, whole)
+    assert [(s["shard"], s["shards"], s["kind"]) for s in shards] == [(n + 1, SHARDS, "fisher") for n in range(SHARDS)]
+    killed = kill_one_of([s["id"] for s in shards])
+    api.succeeded(whole)
+    assert api.call("GET", f"/jobs/{killed}", 200)["attempt"] > 1
+    assert api.call("GET", path, 200)["fisher"] == {"status": "ready", "count": material.TRAIN, "progress": None}
+    assert row_of(version["id"]).fisher_sha256 == undisturbed.fisher_sha256
+    deadline = time.monotonic() + 30
+    while list(get_settings().runs.glob("*/shards")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def shards_of(api: Api, whole: str) -> list[dict[str, Any]]:
+    rows = api.call("GET", "/jobs?kind=fisher&limit=100", 200)["data"]
+    return sorted((row for row in rows if row["whole_id"] == whole), key=lambda row: row["shard"])
+
+
+def row_of(version: str) -> ModelVersion:
+    with reading() as session:
+        return session.get_one(ModelVersion, version)
+
+
+def kill_one_of(ids: list[str]) -> str:
+    """Kill every child of the supervisor while it runs one of these jobs; the job whose attempt came to nothing."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with reading() as session:
+            rows = [session.get_one(Job, job_id) for job_id in ids]
+        for row in rows:
+            if row.attempt > 1 or (row.attempt == 1 and row.status is JobStatus.QUEUED):
+                return row.id
+            if row.status is JobStatus.RUNNING:
+                for child in children_of(int((row.owner or "").rpartition(":")[2])):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
+        time.sleep(0.005)
+    raise AssertionError("no shard was killed")
+
+
+def children_of(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
