@@ -7,11 +7,11 @@ formed only where no shorter expression exists, and then chunk by chunk: never a
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, unfold
+from torch.nn.functional import unfold
 
 from worker.numerics.fisher import fused
 
@@ -120,14 +120,12 @@ class Convolution(Formula):
     groups: int = 1
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
-    around: tuple[int, ...] = ()  # zeros to put around a first, as `pad` takes them: padding="same"
 
     def gradients(self, a: Tensor, g: Tensor, shape: torch.Size) -> Tensor:
         """`(B, *shape)` by one convolution with B·groups groups."""
-        a = pad(a, self.around) if self.around else a
         n, fold = g.shape[:2]
         if fold > 1:
-            rows = replace(self, around=()).gradients(a.flatten(0, 1).unsqueeze(1), g.flatten(0, 1).unsqueeze(1), shape)
+            rows = self.gradients(a.flatten(0, 1).unsqueeze(1), g.flatten(0, 1).unsqueeze(1), shape)
             return rows.view(n, fold, *shape).sum(1)
         weights = g.new_empty(shape[0] * n, *shape[1:])  # only its shape is read
         found = torch.ops.aten.convolution_backward(
@@ -147,9 +145,6 @@ class Convolution(Formula):
 
     def add_squares(self, a: Tensor, g: Tensor, out: Tensor) -> None:
         """As the shapes suggest."""
-        if self.around:
-            replace(self, around=()).add_squares(pad(a, self.around), g, out)
-            return
         plane = len(self.stride) == 2 and not self.transposed and g.shape[1] == 1
         positions = g.shape[3:].numel()
         if plane and fused.available(g):

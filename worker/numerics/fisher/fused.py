@@ -34,8 +34,8 @@ addresses of two patches without spilling. What is shared out is summed in a buf
 POSITIONS = 16
 """So many at a time are multiplied: the fewest that Triton takes; more leave too few registers for the addresses."""
 
-Pair = tuple[int, int]
-"""Along the height, along the width."""
+Pair = tuple[int, ...]
+"""Two numbers: along the height, along the width."""
 
 tl: Any = None  # triton.language: Triton looks names up in the module where a kernel stands
 

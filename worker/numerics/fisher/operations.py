@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from worker.numerics.fisher.formulas import Convolution, Factor, Formula, Lookup, Product
 
@@ -53,13 +54,13 @@ def addmm(given: Given) -> Reads:
 def convolution(dims: int, given: Given) -> Reads:
     """A convolution over `dims` dimensions."""
     stride, dilation = _each(given.get("stride", 1), dims), _each(given.get("dilation", 1), dims)
-    padding, around = given.get("padding", 0), ()
-    if padding == "same":
+    a, padding = given["input"], given.get("padding", 0)
+    if padding == "same":  # not the same on both sides, where the kernel is even
         total = [d * (k - 1) for d, k in zip(dilation, given["weight"].shape[2:], strict=True)]
-        around = tuple(side for t in reversed(total) for side in (t // 2, t - t // 2))
+        a = pad(a, [side for t in reversed(total) for side in (t // 2, t - t // 2)])
     padding = _each(0 if isinstance(padding, str) else padding, dims)
-    formula = Convolution(stride, padding, dilation, given.get("groups", 1), around=around)
-    return {"weight": (formula, given["input"]), "bias": (CHANNEL, None)}
+    formula = Convolution(stride, padding, dilation, given.get("groups", 1))
+    return {"weight": (formula, a), "bias": (CHANNEL, None)}
 
 
 def transposed_convolution(dims: int, given: Given) -> Reads:

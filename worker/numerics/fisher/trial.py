@@ -37,12 +37,16 @@ def planned(network: nn.Module, tensors: Tensors, names: Sequence[str], inputs: 
     """
     few, labels = inputs[:SAMPLES], labels[:SAMPLES]
     exact = {name: t.double() if t.is_floating_point() else t for name, t in tensors.items()}
-    trial = Trial(network, exact, names, few.double() if few.is_floating_point() else few, labels, EXACT)
+    in_float64 = Trial(network, exact, names, few.double() if few.is_floating_point() else few, labels, EXACT)
+    as_it_is = Trial(network, tensors, names, few, labels, ROUGH)
     try:
-        trial.outputs(trial.inputs)
+        in_float64.outputs(in_float64.inputs)
     except RuntimeError:  # something in it is float32 whatever its weights are
-        trial = Trial(network, tensors, names, few, labels, ROUGH)
-    return trial.plan()
+        return as_it_is.plan()
+    plan = in_float64.plan()
+    if few.is_cuda:  # the fused kernels take float32 only
+        plan = replace(plan, apart={**plan.apart, **as_it_is.wrong(plan)})
+    return plan
 
 
 @dataclass(frozen=True)

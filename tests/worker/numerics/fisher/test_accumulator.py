@@ -55,6 +55,18 @@ def test_chunks_of_one_sample_change_nothing(case: Case, monkeypatch: pytest.Mon
     assert off(found, whole) <= 1e-12
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_an_even_kernel_is_padded_more_on_one_side() -> None:
+    with drawn_from(2):
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, (4, 3), padding="same", dilation=(1, 2)), nn.Flatten(), nn.Linear(288, 5)
+        )
+    data = examples(5, (3, 9, 8))
+    found, how = summed(network.double().eval(), data.raw, data.labels)
+    assert how == "interception"
+    assert off(found, obvious(network, data)) <= 1e-12
+
+
 def linear(self: Through, x: Tensor) -> Tensor:
     return functional.linear(x, self.own["w"])
 
