@@ -43,7 +43,7 @@ from benchmarks.fisher_rows import COMPILED, OURS, PLAIN, ROWS, Ready
 
 RESULTS = Path(__file__).parent / "results"
 SLOW = 10  # times plain: such a row runs in the first rounds only
-TIMEOUT_SECONDS = 1800  # for one row alone, compilation included
+TIMEOUT_SECONDS = 1200  # for one row alone, compilation included
 PEERS = [row for row in ROWS if row not in {PLAIN, OURS}]
 
 

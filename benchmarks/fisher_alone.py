@@ -65,7 +65,8 @@ def look(row: str, case: Case, truth: Mapping[str, Tensor]) -> dict[str, Any]:
 def _look(row: str, case: Case, truth: Mapping[str, Tensor]) -> dict[str, Any]:
     prepare, device = ROWS[row], case.inputs.device
     started = perf_counter()
-    prepare(own(case._replace(inputs=case.inputs[:2], labels=case.labels[:2]))).run()  # loads code, fills caches
+    if row != COMPILED:  # which would compile twice
+        prepare(own(case._replace(inputs=case.inputs[:2], labels=case.labels[:2]))).run()  # loads code, fills caches
     mine = own(case)
     before = standing(device)
     ready, setup_peak = highest(lambda: prepare(mine), device, above=before)
@@ -114,21 +115,25 @@ def standing(device: torch.device) -> int:
     gc.collect()
     if device.type == "cuda":
         return torch.cuda.memory_allocated()
-    ctypes.CDLL(None).malloc_trim(0)  # so that memory freed before is taken anew, and seen
+    _trim()
     return _resident("VmRSS")
 
 
 def highest(call: Callable[[], Result], device: torch.device, *, above: int) -> tuple[Result, int]:
     """What a call returns, and the bytes in use at its height, its result included, above what stood before."""
-    standing(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         result = call()
         torch.cuda.synchronize()
         return result, torch.cuda.max_memory_allocated() - above
+    _trim()
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from what is resident
     result = call()
     return result, _resident("VmHWM") - above
+
+
+def _trim() -> None:
+    ctypes.CDLL(None).malloc_trim(0)  # so that memory freed before is taken anew, and seen
 
 
 def _resident(what: str) -> int:

@@ -217,7 +217,7 @@ def _cut(flat: Tensor, like: Mapping[str, Tensor]) -> Squares:
 
 
 PLAIN, OURS, COMPILED = "plain", "ours", "vmap_compiled"
-ROWS: Mapping[str, Prepare] = {
+ROWS: dict[str, Prepare] = {
     PLAIN: plain,
     OURS: ours,
     "loop": loop,

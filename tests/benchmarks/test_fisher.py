@@ -40,6 +40,8 @@ def test_the_quick_form_gives_all_figures(
     images(tmp_path / "fashion-mnist", 1500)
     monkeypatch.setattr(fisher, "KINDS", {"mlp": linear(), "vit": linear()})
     monkeypatch.setattr(fisher_registration, "PARAMS", MlpParams(input_shape=(1, 28, 28), classes=10, layers=1))
+    for row in ("vmap", "vmap_chunks"):  # the first vmap of a process loads code for seconds
+        monkeypatch.setitem(ROWS, row, ROWS["loop"])
     threads = torch.get_num_threads()
     fisher.main(["--quick", "--data", str(tmp_path)])
     torch.set_num_threads(threads)
