@@ -1,5 +1,6 @@
 """One pass over the examples, summing squares: the estimation of a Fisher diagonal."""
 
+from copy import deepcopy
 from time import monotonic
 from typing import Any
 
@@ -36,7 +37,8 @@ def fisher_diagonal(
     sums are what they would have been.
 
     Args:
-        network: every parameter counts, also those that do not require a gradient. Not written to.
+        network: every parameter counts, also those that do not require a gradient. Not written to; where there is a
+            GPU, a copy of it does the work there.
         examples: N ≥ 1.
         run: hears of progress in samples, keeps the checkpoint; notes how the squares were formed as `fisher_by`.
         batch_size: bounds the memory for activations; by default found from the network. The result does not depend on
@@ -57,6 +59,8 @@ def fisher_diagonal(
         raise EmptyExamples("a Fisher diagonal needs at least one example")
     if any(module.training for module in network.modules()):
         raise Misfit("the Fisher diagonal is that of the network in eval mode: call eval() first")
+    if torch.cuda.is_available():
+        network = deepcopy(network).to("cuda")
     first = next(examples.batches(min(total, TRIED)))
     accumulator = Accumulator(network, first.inputs, first.labels)
     batch_size = batch_size or _fitting(network, first.inputs)
