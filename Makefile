@@ -26,6 +26,7 @@ check: $(READY) ## format, lint, types, architecture, openapi.json
 
 bench: $(READY) ## every benchmark, quick; `python -m benchmarks.<name>` runs one in full
 	$(BIN)/python -m benchmarks.fisher --quick
+	$(BIN)/python -m benchmarks.additivity --quick
 	$(BIN)/python -m benchmarks.hayase --quick
 	$(BIN)/python -m benchmarks.latency --quick
 

@@ -1,39 +1,26 @@
 """Hayase et al. 2020, Table 2: the ten-layer perceptron forgets class 0 of Fashion-MNIST, without its training data."""
 
 import argparse
-import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from time import perf_counter
-from typing import NamedTuple
 
-import numpy as np
-import pyarrow.parquet as pq
-import torch
-from PIL import Image
-
-from app.architectures.mlp import MlpParams
 from app.core.params import MethodParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.truncation import TruncationParams
 from benchmarks.environment import environment
+from benchmarks.fashion import BUILD, FORGOTTEN, RECIPE, Data, accuracies, add_data_option, read
 from worker import registry
-from worker.numerics import evaluation
-from worker.numerics.examples import Examples, Normalisation, TensorExamples
 from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.outcome import Model
 from worker.numerics.problem import Problem
-from worker.numerics.recipe import Recipe
 from worker.numerics.training import train
 from worker.numerics.weights import network_with
 
 RESULT = Path(__file__).parent / "results" / "hayase.json"
-FORGOTTEN = 0
-RECIPE = Recipe(learning_rate=0.01, epochs=7, batch_size=256, momentum=0.9, schedule="cosine")
 METHODS: dict[str, MethodParams] = {
     "rld": RldParams(),
     "rld_1e4": RldParams(penalty_strength=1e4),
@@ -47,14 +34,6 @@ PAPER = {
     "truncation": [None, 0.895],
 }
 """Test accuracies on D_f and D_r that the paper reports (truncation has no D_f)."""
-
-
-class Data(NamedTuple):
-    """Training data, and test data with and without the class."""
-
-    train: Examples
-    test_forget: Examples
-    test_retain: Examples
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,21 +61,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def forget(data: Data, seed: int) -> dict[str, dict[str, float]]:
     """Train on everything, store the Fisher, then forget the class by every method; all from one seed."""
-    params = MlpParams(input_shape=(1, 28, 28), classes=10)
-    build = registry.builder(params)
     started = perf_counter()
-    old = train(build, RECIPE, data.train, seed=seed)
+    old = train(BUILD, RECIPE, data.train, seed=seed)
     trained = perf_counter()
-    fisher = fisher_diagonal(network_with(build, old), data.train)
+    fisher = fisher_diagonal(network_with(BUILD, old), data.train)
     figures = {
         "pretrained": {
-            **accuracies(Model(build, old), data),
+            **accuracies(Model(BUILD, old), data),
             "seconds": trained - started,
             "fisher_seconds": perf_counter() - trained,
         }
     }
     problem = Problem(
-        build=build,
+        build=BUILD,
         old=old,
         classes=10,
         pattern="A",
@@ -110,17 +87,9 @@ def forget(data: Data, seed: int) -> dict[str, dict[str, float]]:
         started = perf_counter()
         outcome = registry.unlearn(problem, method)
         seconds = perf_counter() - started
-        model = Model(build, outcome.weights, outcome.silenced)
+        model = Model(BUILD, outcome.weights, outcome.silenced)
         figures[name] = {**accuracies(model, data), "seconds": seconds}
     return {name: {key: round(value, 4) for key, value in row.items()} for name, row in figures.items()}
-
-
-def accuracies(model: Model, data: Data) -> dict[str, float]:
-    """Test accuracy on the forgotten class and on the others."""
-    return {
-        name: evaluation.accuracy(evaluation.logits(model, examples), examples.labels)
-        for name, examples in (("forget", data.test_forget), ("retain", data.test_retain))
-    }
 
 
 def summary(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
@@ -134,29 +103,10 @@ def summary(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, 
     return figures
 
 
-def read(folder: Path, *, every: int) -> Data:
-    """Fashion-MNIST from Parquet; of the training images, which lie class by class, every so many-th."""
-    train, test = (_examples(folder / f"{part}.parquet") for part in ("train", "test"))
-    return Data(
-        train.at(torch.arange(0, len(train), every)),
-        test.where(test.labels == FORGOTTEN),
-        test.where(test.labels != FORGOTTEN),
-    )
-
-
-def _examples(path: Path) -> TensorExamples:
-    table = pq.read_table(path, columns=["image", "label"])
-    images = [np.asarray(Image.open(io.BytesIO(image["bytes"]))) for image in table["image"].to_pylist()]
-    labels = torch.tensor(table["label"].to_pylist())
-    raw = torch.from_numpy(np.stack(images))[:, None]
-    return TensorExamples(raw, labels, torch.arange(len(labels)), Normalisation((0.286,), (0.353,)))
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hayase", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed on 6,000 images; nothing is stored")
-    data = Path(os.environ.get("UNLEARN_BENCH_DATA", "../shared/data"))
-    parser.add_argument("--data", type=Path, default=data, help="folder with fashion-mnist/")
+    add_data_option(parser)
     return parser.parse_args(arguments)
 
 
