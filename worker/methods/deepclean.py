@@ -1,7 +1,6 @@
 """Method `deepclean`: reset the weights that matter to D_f and hardly to D_r, and let only those learn D_r again."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,21 +13,13 @@ from worker.numerics.fisher import fisher_diagonal, ratio
 from worker.numerics.guards import changed
 from worker.numerics.outcome import Model, Outcome
 from worker.numerics.problem import Problem, required
+from worker.numerics.selection import select, threshold
 from worker.numerics.training import cross_entropy
 from worker.numerics.weights import Weights, network_with, weights_of
 
 FRACTION = 0.2
 EPOCHS_CLASS, EPOCHS_SAMPLES = 1, 3
 """Measured (ALGORITHMS.md §1): a class is gone after one epoch; samples need more, and get less far."""
-
-
-class Selection(NamedTuple):
-    """Which weights."""
-
-    masks: Mapping[str, Tensor]  # bool, by parameter name
-    gamma: float  # S = {i : r_i > γ}
-    size: int  # |S|
-    of: int  # p
 
 
 def deepclean(problem: Problem, params: DeepCleanParams) -> Outcome:
@@ -87,7 +78,7 @@ def deepclean(problem: Problem, params: DeepCleanParams) -> Outcome:
     return Outcome(
         new,
         {
-            "selected_fraction": selection.size / selection.of,
+            "selected_fraction": selection.fraction,
             "selected": selection.size,
             "gamma": gamma,
             "fisher_below_noise_floor": retain_fisher.below_noise_floor,
@@ -96,26 +87,6 @@ def deepclean(problem: Problem, params: DeepCleanParams) -> Outcome:
             "moved_statistics": len(statistics),
         },
     )
-
-
-def threshold(ratios: Mapping[str, Tensor], fraction: float) -> float:
-    """The γ that at most this share of the weights exceeds: the (k+1)-th largest ratio, k = ⌊fraction·p⌉, at least 1.
-
-    Weights that tie at γ stay out; so do those of ratio 0, whatever the fraction.
-
-    Args:
-        ratios: r by name, in [0, ∞].
-        fraction: between 0 and 1.
-    """
-    flat = torch.cat([r.flatten() for r in ratios.values()])
-    k = min(max(1, round(fraction * len(flat))), len(flat) - 1)
-    return float(flat.kthvalue(len(flat) - k).values)
-
-
-def select(ratios: Mapping[str, Tensor], gamma: float) -> Selection:
-    """S = {i : r_i > γ}, over all tensors together."""
-    masks = {name: r > gamma for name, r in ratios.items()}
-    return Selection(masks, gamma, sum(int(m.sum()) for m in masks.values()), sum(m.numel() for m in masks.values()))
 
 
 def reset(problem: Problem, masks: Mapping[str, Tensor], to: str) -> dict[str, Tensor]:

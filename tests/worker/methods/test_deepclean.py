@@ -6,29 +6,12 @@ import pytest
 import torch
 
 from app.methods.deepclean import DeepCleanParams
-from worker.methods.deepclean import deepclean, select, threshold
+from worker.methods.deepclean import deepclean
 from worker.numerics.errors import NothingToDo
 from worker.numerics.fisher import fisher_diagonal, ratio
 from worker.numerics.problem import Pattern, Problem
+from worker.numerics.selection import select
 from worker.numerics.weights import network_with
-
-RATIOS = {"a": torch.tensor([0.0, 3.0, torch.inf], dtype=torch.float64), "b": torch.tensor([[1.0], [2.0]]).double()}
-
-
-def test_the_fraction_is_taken_over_all_tensors_together() -> None:
-    gamma = threshold(RATIOS, 0.4)
-    selection = select(RATIOS, gamma)
-
-    assert gamma == 2.0  # two of five exceed it: ∞ and 3
-    assert selection.masks["a"].tolist() == [False, True, True]
-    assert selection.masks["b"].tolist() == [[False], [False]]
-    assert (selection.size, selection.of) == (2, 5)
-
-
-def test_dead_weights_are_never_selected() -> None:
-    dead = {"a": torch.tensor([0.0, 0.0, 0.0, 1.0]).double()}
-
-    assert select(dead, threshold(dead, 0.75)).masks["a"].tolist() == [False, False, False, True]
 
 
 @pytest.mark.parametrize("to", ["initial", "zero", "none"])
