@@ -9,10 +9,12 @@ from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
+from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
+from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
 from app.metrics.mia import MiaParams
@@ -23,10 +25,12 @@ from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 from worker.architectures import mlp, resnet18, small_cnn, vit
+from worker.methods.consistency import consistency
 from worker.methods.deepclean import deepclean
 from worker.methods.retrain import retrain
 from worker.methods.rld import rld
 from worker.methods.rnd import rnd
+from worker.methods.ssd import ssd
 from worker.methods.truncation import truncation
 from worker.metrics.accuracy import accuracy
 from worker.metrics.mia import mia
@@ -47,10 +51,12 @@ class Pair(NamedTuple):
 
 # The values take the parameters of their key; the type system cannot say so of a dictionary.
 METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
+    ConsistencyParams: consistency,
     DeepCleanParams: deepclean,
     RetrainParams: retrain,
     RldParams: rld,
     RndParams: rnd,
+    SsdParams: ssd,
     TruncationParams: truncation,
 }
 METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {

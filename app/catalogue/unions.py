@@ -8,10 +8,12 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
+from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
+from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
 from app.metrics.mia import MiaParams
@@ -22,13 +24,14 @@ from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 
-METHODS = (DeepCleanParams, RetrainParams, RldParams, RndParams, TruncationParams)
+METHODS = (ConsistencyParams, DeepCleanParams, RetrainParams, RldParams, RndParams, SsdParams, TruncationParams)
 METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams)
 ARCHITECTURES = (MlpParams, Resnet18Params, SmallCnnParams, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
-    DeepCleanParams | RetrainParams | RldParams | RndParams | TruncationParams, Field(discriminator="name")
+    ConsistencyParams | DeepCleanParams | RetrainParams | RldParams | RndParams | SsdParams | TruncationParams,
+    Field(discriminator="name"),
 ]
 AnyMetric = Annotated[AccuracyParams | MiaParams | MiaConfidenceParams, Field(discriminator="name")]
 AnyArchitecture = Annotated[MlpParams | Resnet18Params | SmallCnnParams | VitParams, Field(discriminator="name")]

@@ -33,6 +33,7 @@ class Need(StrEnum):
     FISHER = "fisher"  # the stored Fisher diagonal of the version
     INITIAL_WEIGHTS = "initial_weights"  # the weights before training, or the seed that builds them
     RECIPE = "recipe"  # how the model was trained
+    TRANSFORM = "transform"  # T, which adds the information that must be forgotten
 
 
 class Params(BaseModel):
@@ -54,6 +55,8 @@ class MethodParams(Params):
     """What is proven about the result, if anything."""
     changes_weights: ClassVar[bool] = True
     """False only for output filters, which are never reported as unlearning."""
+    random: ClassVar[bool] = True
+    """Whether another seed gives other weights."""
 
     def needs(self, kind: Kind) -> frozenset[Need]:
         """What must be there to carry out a request of this kind with these parameters."""

@@ -8,10 +8,9 @@ from torch import Tensor
 from app.methods.deepclean import DeepCleanParams
 from worker.numerics.descent import Plan, descend
 from worker.numerics.errors import NothingToDo
-from worker.numerics.evaluation import logits
 from worker.numerics.fisher import fisher_diagonal, ratio
-from worker.numerics.guards import changed
-from worker.numerics.outcome import Model, Outcome
+from worker.numerics.guards import changed, felt
+from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Problem, required
 from worker.numerics.selection import select, threshold
 from worker.numerics.training import cross_entropy
@@ -71,10 +70,7 @@ def deepclean(problem: Problem, params: DeepCleanParams) -> Outcome:
         only={**selection.masks, **statistics},
         train_mode=True,
     )
-    new = changed(problem.old, weights_of(network))
-    before, after = (logits(Model(problem.build, w), forget, run=problem.run) for w in (problem.old, new))
-    if torch.equal(before, after):
-        raise NothingToDo("the selected weights do not touch any output on D_f: select a larger fraction")
+    new = felt(problem, changed(problem.old, weights_of(network)), forget)
     return Outcome(
         new,
         {

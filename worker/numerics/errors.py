@@ -25,6 +25,12 @@ class EmptyExamples(NumericsError):
     code = "empty_examples"
 
 
+class ForgetsTooMuch(NumericsError):
+    """More is to be forgotten than the method can tell from what is kept."""
+
+    code = "forgets_too_much"
+
+
 class StaleFisher(NumericsError):
     """A stored Fisher belongs to other weights, data or preprocessing."""
 

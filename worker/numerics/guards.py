@@ -3,6 +3,10 @@
 import torch
 
 from worker.numerics.errors import Misfit, NonFinite, NothingToDo
+from worker.numerics.evaluation import logits
+from worker.numerics.examples import Examples
+from worker.numerics.outcome import Model
+from worker.numerics.problem import Problem
 from worker.numerics.weights import Weights
 
 
@@ -21,4 +25,16 @@ def changed(old: Weights, new: Weights) -> Weights:
             raise NonFinite(f"{name} is not finite after the method: lower the learning rate or the forget strength")
     if all(torch.equal(old[name], tensor) for name, tensor in new.items()):
         raise NothingToDo("the method changed no weight: raise its learning rate, epochs or fraction")
+    return new
+
+
+def felt(problem: Problem, new: Weights, examples: Examples) -> Weights:
+    """The new weights, if at least one output on the examples is another than the deployed model's.
+
+    Raises:
+        NothingToDo: weights changed, but none that these examples' outputs depend on.
+    """
+    before, after = (logits(Model(problem.build, w), examples, run=problem.run) for w in (problem.old, new))
+    if torch.equal(before, after):
+        raise NothingToDo("the selected weights do not touch any output on D_f: select a larger fraction")
     return new
