@@ -11,14 +11,14 @@ from torch.func import functional_call
 from worker.numerics.errors import Misfit
 from worker.numerics.fisher.definition import Slowly, Sums, Tensors, by_vmap, residual
 from worker.numerics.fisher.formulas import Product, chunks, squared_into
-from worker.numerics.fisher.interception import Interception, Layout, Planned, Site, Use
+from worker.numerics.fisher.interception import Course, Interception, Layout, Site, Use
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a trial has found out about a network."""
 
-    sites: tuple[Planned, ...]
+    course: Course
     together: frozenset[str] = frozenset()  # several uses of the same entries: to be added up before squaring
     apart: Mapping[str, str] = field(default_factory=dict)  # parameters left to the slow way, with the reason
     slowly: Slowly = by_vmap
@@ -46,7 +46,7 @@ def add_intercepted(
                 else:
                     arrival.add_squares(leaves[root], sums[root])
 
-    watching = Interception(leaves, inputs, plan.sites, arrived)
+    watching = Interception(leaves, inputs, plan.course, arrived)
     with torch.enable_grad(), watching:
         logits: Tensor = functional_call(network, {**tensors, **leaves}, (inputs,))
     watching.check()

@@ -17,6 +17,9 @@ from worker.numerics.fisher import fused
 
 CHUNK_FLOATS = 2**17
 """At most so many numbers of per-sample products at a time, one sample's at least: they should stay in the cache."""
+SMALL = 2**14
+"""Products of fewer numbers are squared and summed together, larger ones one after the other: fewer calls against one
+pass through memory less."""
 LONG = 256
 """From so many positions on, a backward-weight convolution is faster than a product with unfolded patches."""
 
@@ -94,13 +97,15 @@ def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
     if fused.available(g):
         fused.squared_products(g, a, out)
         return
-    product = torch.empty_like(out)
-    for rows in chunks(len(g), out.numel()):
-        if rows.stop - rows.start == 1:  # into the same memory every time
-            torch.mm(g[rows.start].T, a[rows.start], out=product)
-            out.addcmul_(product, product)
+    rows = min(len(g), max(1, CHUNK_FLOATS // max(out.numel(), 1)))
+    products = out.new_empty(rows, *out.shape)  # the same memory every time
+    for some_g, some_a in zip(torch.split(g, rows), torch.split(a, rows), strict=True):
+        found = torch.bmm(some_g.mT, some_a, out=products[: len(some_g)])
+        if out.numel() < SMALL:
+            out.add_(found.square_().sum(0))
         else:
-            squared_into(torch.bmm(g[rows].mT, a[rows]), out)
+            for product in found:
+                out.addcmul_(product, product)
 
 
 @dataclass(frozen=True)

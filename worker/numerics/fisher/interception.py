@@ -5,7 +5,7 @@ update) is followed by autograd as usual. Where such a tensor V meets the data i
 forms a weight gradient; a hook hands the gradient of what comes out to the formula of the operation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from worker.numerics.fisher.formulas import Factor, Formula, Uncovered
@@ -31,17 +30,26 @@ class Layout:
 
     def samples_first(self, t: Tensor) -> Tensor:
         """`(B, F, *rest)`."""
+        if self.axis == 0 and self.fold == 1:
+            return t.unsqueeze(1)
         t = t.movedim(self.axis, 0)
         rest = t.shape[1:]
         return t.reshape(self.fold, -1, *rest).transpose(0, 1) if self.minor else t.reshape(-1, self.fold, *rest)
 
 
 class Planned(NamedTuple):
-    """One operation as an earlier pass has found it."""
+    """One operation as earlier passes have found it."""
 
     name: str
     layout: Layout | None  # none: what comes out does not grow with the batch
     roots: frozenset[str] = frozenset()  # the parameters in it
+
+
+class Course(NamedTuple):
+    """One forward pass as earlier ones have found it."""
+
+    calls: tuple[bool, ...]  # of the calls with a parameter, in order: does it also read the data?
+    sites: tuple[Planned, ...]  # those that do
 
 
 class Derived(NamedTuple):
@@ -82,7 +90,7 @@ class Interception(TorchFunctionMode):
     Args:
         parameters: leaves that require gradients, by name.
         inputs: what depends on it is data.
-        plan: by site, as earlier passes have found it. Without, this pass only finds the shapes: no hooks.
+        course: what earlier passes have found. Without, this pass only finds it: no hooks.
         arrived: called during the backward pass.
     """
 
@@ -90,11 +98,12 @@ class Interception(TorchFunctionMode):
         self,
         parameters: Mapping[str, Tensor],
         inputs: Tensor,
-        plan: Sequence[Planned] | None = None,
+        course: Course | None = None,
         arrived: Arrived | None = None,
     ) -> None:
         super().__init__()
-        self.parameters, self.plan, self.arrived = parameters, plan, arrived
+        self.parameters, self.course, self.arrived = parameters, course, arrived
+        self.calls: list[bool] = []
         self.sites: list[Site] = []
         self.uncovered: dict[str, str] = {}
         self.anchor = torch.zeros((), dtype=next(iter(parameters.values())).dtype, device=inputs.device)
@@ -112,7 +121,7 @@ class Interception(TorchFunctionMode):
         kwargs = kwargs or {}
         tensors = _tensors((args, kwargs))
         ours = [self._derived[id(t)] for t in tensors if id(t) in self._derived]
-        data = any(t in self._data for t in tensors)
+        data = self._reads_data(tensors, ours=bool(ours))
         if not ours:
             out = func(*args, **kwargs)
         elif not data:
@@ -122,10 +131,22 @@ class Interception(TorchFunctionMode):
                 return _undispatched(func)(*args, **kwargs)
         else:
             out = self._meet(func, args, kwargs, ours)
-        if data:
+        if data and self.course is None:
             for t in (*_tensors(out), *(tensors[:1] if _writes(func) else ())):
                 self._data[t] = True
         return out
+
+    def _reads_data(self, tensors: list[Tensor], *, ours: bool) -> bool:
+        """Whether one of them depends on the inputs. With a course, only asked for calls with a parameter."""
+        if self.course is None:
+            data = any(t in self._data for t in tensors)
+            if ours:
+                self.calls.append(data)
+            return data
+        if not ours:
+            return True
+        self.calls.append(len(self.calls) < len(self.course.calls) and self.course.calls[len(self.calls)])
+        return self.calls[-1]
 
     def check(self) -> None:
         """The pass went as planned, and what formulas have still to read is as it was.
@@ -133,8 +154,11 @@ class Interception(TorchFunctionMode):
         Raises:
             Uncovered: it did not, or it is not.
         """
-        if self.plan is not None and len(self.sites) != len(self.plan):
-            raise Uncovered("fewer operations than in the trial")
+        if self.course is not None and (tuple(self.calls), len(self.sites)) != (
+            self.course.calls,
+            len(self.course.sites),
+        ):
+            raise Uncovered("other operations than in the trial")
         for site in self.sites:
             for use in site.uses:
                 if use.a is not None and use.a._version != use.version:  # noqa: SLF001 - autograd checks only its own
@@ -147,7 +171,8 @@ class Interception(TorchFunctionMode):
             shape = func(*args, **kwargs).shape
             if self._by_sample(ours[0].tensor.shape, shape) and self._next() in {None, name}:
                 out = self._spread(ours[0], shape, name)
-                self._data[out] = True
+                if self.course is None:
+                    self._data[out] = True
                 return out
         out = func(*args, **kwargs)
         selection = name in SELECTIONS and len(ours) == 1 and ours[0].selection and not _fancy(name, args)
@@ -188,7 +213,7 @@ class Interception(TorchFunctionMode):
             derived = self._derived.get(id(t))
             return t if derived is None else self._spread(derived, shape, name)
 
-        args, kwargs = tree_map_only(Tensor, own, (args, kwargs))
+        args, kwargs = _replaced((args, kwargs), own)
         return func(*args, **kwargs)
 
     def _spread(self, derived: Derived, shape: torch.Size, name: str) -> Tensor:
@@ -241,28 +266,44 @@ class Interception(TorchFunctionMode):
         return grown == [(1, self._samples)]
 
     def _next(self) -> str | None:
-        """What the plan expects next; nothing without a plan."""
-        if self.plan is None:
+        """The operation that must come next; none without a course."""
+        if self.course is None:
             return None
-        return self.plan[len(self.sites)].name if len(self.sites) < len(self.plan) else "the end"
+        return self.course.sites[len(self.sites)].name if len(self.sites) < len(self.course.sites) else "the end"
 
     def _layout(self, name: str) -> Layout | None:
-        if self.plan is None:
+        if self.course is None:
             return None
         if (expected := self._next()) != name:
             raise Uncovered(f"{name} where there was {expected} in the trial")
-        return self.plan[len(self.sites)].layout
+        return self.course.sites[len(self.sites)].layout
 
     def _give_up(self, derived: Derived, reason: str) -> None:
         for root in derived.roots:
             self.uncovered.setdefault(root, reason)
 
     def _bare(self, tree: Any) -> Any:
-        return tree_map_only(Tensor, lambda t: t.detach() if id(t) in self._derived else t, tree)
+        return _replaced(tree, lambda t: t.detach() if id(t) in self._derived else t)
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor)]
+    """The tensors in nested tuples, lists and dictionaries, in order. Every call of torch pays for this."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, (tuple, list)):
+        return []
+    return [t for part in tree for t in _tensors(part)]
+
+
+def _replaced(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same nesting with every tensor changed."""
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if isinstance(tree, dict):
+        return {key: _replaced(part, change) for key, part in tree.items()}
+    return type(tree)(_replaced(part, change) for part in tree) if type(tree) in {tuple, list} else tree
 
 
 def _writes(func: Any) -> bool:

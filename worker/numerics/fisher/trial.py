@@ -11,7 +11,7 @@ from worker.numerics.errors import Misfit, SamplesMixed
 from worker.numerics.fisher.batch import Plan, Unseen, add_intercepted, pulled
 from worker.numerics.fisher.definition import Sums, Tensors, by_vmap, each_sample, one_by_one
 from worker.numerics.fisher.formulas import Uncovered
-from worker.numerics.fisher.interception import Interception, Layout, Planned, Use
+from worker.numerics.fisher.interception import Course, Interception, Layout, Planned, Use
 
 SAMPLES = 3
 """On so many the fast way is compared with the definition."""
@@ -106,8 +106,10 @@ class Trial:
     def looked(self) -> Plan:
         """Where parameters meet the data, and where the samples stand there, from two passes of different sizes."""
         few, many = (self._watched(self.inputs[torch.arange(size) % len(self.inputs)]) for size in SIZES)
-        if [site.name for site in few.sites] != [site.name for site in many.sites]:
-            return Plan((), apart=dict.fromkeys(self.names, "the network takes another way for another batch size"))
+        if (few.calls, [s.name for s in few.sites]) != (many.calls, [s.name for s in many.sites]):
+            return Plan(
+                Course((), ()), apart=dict.fromkeys(self.names, "the network takes another way for another batch size")
+            )
         sites = []
         apart = {**few.uncovered, **many.uncovered}
         uses: dict[str, list[Use]] = {name: [] for name in self.names}
@@ -121,7 +123,7 @@ class Trial:
             if layout is None:
                 apart |= dict.fromkeys(roots, f"what comes out of {a.name} does not grow with the batch")
         together = frozenset(root for root in uses if _meet(many.parameters[root], uses[root]))
-        return Plan(tuple(sites), together, apart)
+        return Plan(Course(tuple(many.calls), tuple(sites)), together, apart)
 
     def _watched(self, inputs: Tensor) -> Interception:
         leaves = {name: self.tensors[name].detach().requires_grad_() for name in self.names}
@@ -152,9 +154,9 @@ class Trial:
             site._replace(layout=replace(site.layout, minor=True))
             if site.layout is not None and site.layout.fold > 1 and not site.roots.isdisjoint(wrong)
             else site
-            for site in plan.sites
+            for site in plan.course.sites
         )
-        return replace(plan, sites=sites)
+        return replace(plan, course=plan.course._replace(sites=sites))
 
     def completed(self, plan: Plan) -> Plan:
         """With the slow way that gives what the definition does, for what is left apart.
