@@ -11,6 +11,9 @@ from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
+from app.methods.finetune import FinetuneParams
+from app.methods.fisher_forgetting import FisherForgettingParams
+from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
@@ -27,6 +30,9 @@ from app.transforms.tile import TileParams
 from worker.architectures import mlp, resnet18, small_cnn, vit
 from worker.methods.consistency import consistency
 from worker.methods.deepclean import deepclean
+from worker.methods.finetune import finetune
+from worker.methods.fisher_forgetting import fisher_forgetting
+from worker.methods.fisher_masking import fisher_masking
 from worker.methods.retrain import retrain
 from worker.methods.rld import rld
 from worker.methods.rnd import rnd
@@ -53,6 +59,9 @@ class Pair(NamedTuple):
 METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     ConsistencyParams: consistency,
     DeepCleanParams: deepclean,
+    FinetuneParams: finetune,
+    FisherForgettingParams: fisher_forgetting,
+    FisherMaskingParams: fisher_masking,
     RetrainParams: retrain,
     RldParams: rld,
     RndParams: rnd,

@@ -10,6 +10,9 @@ from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
+from app.methods.finetune import FinetuneParams
+from app.methods.fisher_forgetting import FisherForgettingParams
+from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
@@ -24,13 +27,33 @@ from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 
-METHODS = (ConsistencyParams, DeepCleanParams, RetrainParams, RldParams, RndParams, SsdParams, TruncationParams)
+METHODS = (
+    ConsistencyParams,
+    DeepCleanParams,
+    FinetuneParams,
+    FisherForgettingParams,
+    FisherMaskingParams,
+    RetrainParams,
+    RldParams,
+    RndParams,
+    SsdParams,
+    TruncationParams,
+)
 METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams)
 ARCHITECTURES = (MlpParams, Resnet18Params, SmallCnnParams, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
-    ConsistencyParams | DeepCleanParams | RetrainParams | RldParams | RndParams | SsdParams | TruncationParams,
+    ConsistencyParams
+    | DeepCleanParams
+    | FinetuneParams
+    | FisherForgettingParams
+    | FisherMaskingParams
+    | RetrainParams
+    | RldParams
+    | RndParams
+    | SsdParams
+    | TruncationParams,
     Field(discriminator="name"),
 ]
 AnyMetric = Annotated[AccuracyParams | MiaParams | MiaConfidenceParams, Field(discriminator="name")]

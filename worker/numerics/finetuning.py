@@ -1,0 +1,35 @@
+"""Fine-tuning: on from the deployed weights, on what is kept, by the recipe at a rate of its own."""
+
+from worker.numerics.concatenation import concatenated
+from worker.numerics.descent import Plan
+from worker.numerics.errors import EmptyExamples
+from worker.numerics.examples import Examples
+from worker.numerics.problem import Problem, required
+from worker.numerics.recipe import Recipe
+
+
+def kept(problem: Problem) -> Examples:
+    """What remains in the training data: D_r, and D_f,clean too where only a feature of the samples is forgotten.
+
+    Raises:
+        EmptyExamples: D_r is missing or empty, or D_f,clean missing.
+    """
+    retain = required(problem.retain, "D_r")
+    if not len(retain):
+        raise EmptyExamples("D_r is empty, so there is nothing to hold on to: forget less, or retrain on other data")
+    if problem.pattern == "A":
+        return retain
+    return concatenated(retain, required(problem.forget_clean, "D_f,clean"))
+
+
+def fine_tuning(recipe: Recipe, *, rate_factor: float, epochs: int) -> Plan:
+    """The recipe's batches, momentum, decay and clipping; its peak rate times a factor, by a cosine to 0."""
+    return Plan(
+        rate_factor * recipe.learning_rate,
+        epochs=epochs,
+        batch_size=recipe.batch_size,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        schedule="cosine",
+        clip=recipe.clip,
+    )
