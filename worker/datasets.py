@@ -315,6 +315,10 @@ class StreamedExamples(Examples):
         """The same examples, changed before normalisation."""
         return self._with(changes=(*self.changes, change))
 
+    def unnormalised(self) -> Self:
+        """Batches of raw inputs."""
+        return self._with(normalisation=Normalisation())
+
     def at(self, indices: Tensor) -> Examples:
         """In this order and in memory where that fits the budget; in the manifest's order and streamed otherwise."""
         order = indices.argsort()

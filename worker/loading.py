@@ -265,6 +265,7 @@ def problem_of(case: Case, run: Run) -> Problem:
         forget=d_f,
         forget_clean=_clean(case, d_f),
         retain=data.select(keep),
+        transform=case.trigger,
         fisher=_fisher_without(case, build, old, gone, run),
         initial=_initial(case, build),
         recipe=_recipe(case.model),

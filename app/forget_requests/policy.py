@@ -26,6 +26,7 @@ REMEDIES: Mapping[Need, str] = {
     Need.FISHER: "the stored Fisher diagonal (POST …/versions/{v}/fisher)",
     Need.INITIAL_WEIGHTS: "the initial weights (PUT …/versions/{v}/initial-weights, or recipe.initial_seed)",
     Need.RECIPE: "the training recipe of the model",
+    Need.TRANSFORM: "the transform T that adds the information (target.transform)",
 }
 
 
@@ -40,7 +41,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Stock:
-    """What is stored about the version that shall forget."""
+    """What is stored about the version that shall forget, and what the request brings beyond what every one does."""
 
     has: frozenset[Need]
     fisher_pending: bool

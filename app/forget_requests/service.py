@@ -291,6 +291,7 @@ def _method(session: Session, wish: ForgetRequestIn, model: Model, version: Mode
         Need.FISHER: version.fisher_path is not None,
         Need.RECIPE: model.recipe is not None,
         Need.INITIAL_WEIGHTS: version.initial_weights_path is not None or recipe.get("initial_seed") is not None,
+        Need.TRANSFORM: getattr(wish.target, "transform", None) is not None,
     }
     has = frozenset(need for need, found in there.items() if found)
     pending = models.fisher_status(session, version) == "pending"

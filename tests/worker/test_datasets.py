@@ -171,3 +171,10 @@ def test_changes_come_before_normalisation(tmp_path: Path) -> None:
     for examples in both_ways(write(tmp_path / "d.parquet"), [0, 1]):
         white = examples.through(torch.ones_like)
         assert set(next(iter(white.batches(2))).inputs.flatten().tolist()) == {0.25}  # (1 − 0.5) / 2
+
+
+def test_raw_inputs_are_scaled_and_changed_but_not_normalised(tmp_path: Path) -> None:
+    for examples in both_ways(write(tmp_path / "d.parquet"), [0, 1]):
+        white = examples.through(torch.ones_like).unnormalised()
+        assert set(next(iter(white.batches(2))).inputs.flatten().tolist()) == {1.0}
+        assert examples.normalisation == Normalisation((0.5,), (2.0,))

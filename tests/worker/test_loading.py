@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,14 +14,18 @@ from torch import nn
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
 from app.tables import Dataset, ForgetRequest, Model, ModelVersion
+from app.transforms.tile import TileParams
 from tests.conftest import Home
 from tests.journeys import material
+from worker import registry
 from worker.artifacts import write_fisher
 from worker.datasets import Manifest, validate
 from worker.loading import Case, Data, build_of, manifest_of, problem_of, weights_of
 from worker.numerics.fisher import Fisher, fisher_diagonal
 from worker.numerics.run import Quiet
 from worker.numerics.weights import network_with
+
+RECTANGLE = {"top": 0, "left": 0, "height": 2, "width": 2}
 
 
 def dataset(path: Path, **facts: object) -> Dataset:
@@ -71,9 +76,16 @@ class Registered:
     version: ModelVersion
     network: nn.Module
 
-    def case(self, *, forget: list[int], gone: list[int]) -> Case:
+    def case(
+        self, *, forget: list[int], gone: list[int], kind: str = "samples", target: dict[str, Any] | None = None
+    ) -> Case:
         request = ForgetRequest(
-            kind="samples", target={}, method={"name": "deepclean"}, audit={}, seed=0, base_version_id=self.version.id
+            kind=kind,
+            target=target or {},
+            method={"name": "deepclean"},
+            audit={},
+            seed=0,
+            base_version_id=self.version.id,
         )
         return Case(request, self.data.model, self.version, (), self.data, None, forget, gone, [])
 
@@ -133,3 +145,22 @@ def test_the_fisher_that_a_method_is_given_rests_on_d_f_and_d_r(
     assert downdated.count == direct.count == len(kept)
     for name, total in direct.sums.items():
         assert torch.allclose(downdated.sums[name], total, rtol=1e-4, atol=1e-5 * float(total.max()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("backdoor", {"transform": {"name": "tile"}}),
+        ("leakage", {"mask": {"rectangles": [RECTANGLE]}}),
+        ("leakage", {"mask": {"rectangles": [RECTANGLE]}, "transform": {"name": "tile"}}),
+        ("samples", {}),
+    ],
+)
+def test_a_method_is_given_the_transform_if_the_request_names_one(
+    registered: Registered, kind: str, target: dict[str, Any]
+) -> None:
+    problem = problem_of(registered.case(forget=[20, 21], gone=[], kind=kind, target=target), Quiet())
+    assert (problem.transform is None) is ("transform" not in target)
+    if problem.transform is not None:
+        black = torch.zeros(1, *(registered.data.dataset.input_shape or ()))
+        assert torch.equal(problem.transform(black), registry.transform(TileParams())(black))

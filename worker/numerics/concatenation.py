@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from worker.numerics.examples import Batch, Change, Examples
+from worker.numerics.examples import Batch, Change, Examples, Normalisation
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Concatenated(Examples):
         """(N,) int64."""
         return torch.cat([part.positions for part in self.parts])[self.rows]
 
+    @property
+    def normalisation(self) -> Normalisation:  # type: ignore[override]
+        """That of the first part, and so of all."""
+        return self.parts[0].normalisation
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -40,6 +45,10 @@ class Concatenated(Examples):
     def through(self, change: Change) -> Self:
         """Every part changed."""
         return self._each(lambda part: part.through(change))
+
+    def unnormalised(self) -> Self:
+        """Every part so."""
+        return self._each(lambda part: part.unnormalised())
 
     def at(self, indices: Tensor) -> Self:
         """The examples at these indices, in this order."""

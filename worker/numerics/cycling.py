@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from worker.numerics.examples import Batch, Change, Examples
+from worker.numerics.examples import Batch, Change, Examples, Normalisation
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Cycled(Examples):
     def positions(self) -> Tensor:  # type: ignore[override]
         """(length,) int64, not unique."""
         return self.part.positions[self._rows()]
+
+    @property
+    def normalisation(self) -> Normalisation:  # type: ignore[override]
+        """The part's."""
+        return self.part.normalisation
 
     def __len__(self) -> int:
         return self.length
@@ -49,6 +54,10 @@ class Cycled(Examples):
     def through(self, change: Change) -> Self:
         """The part changed."""
         return type(self)(self.part.through(change), self.length)
+
+    def unnormalised(self) -> Self:
+        """The part so."""
+        return type(self)(self.part.unnormalised(), self.length)
 
     def at(self, indices: Tensor) -> Examples:
         """The examples at these indices, in this order."""

@@ -42,6 +42,8 @@ class Examples(ABC):
     """(N,) int64."""
     positions: Tensor
     """(N,) int64, the rows of the manifest; unique within one data set."""
+    normalisation: Normalisation
+    """The last step from raw inputs to the network's."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,6 +55,10 @@ class Examples(ABC):
     @abstractmethod
     def through(self, change: Change) -> Self:
         """The same examples with their raw inputs changed, before normalisation."""
+
+    @abstractmethod
+    def unnormalised(self) -> "Examples":
+        """The same examples whose batches hold raw inputs: scaled and changed, not normalised."""
 
     @abstractmethod
     def at(self, indices: Tensor) -> "Examples":
@@ -84,6 +90,10 @@ class TensorExamples(Examples):
     def through(self, change: Change) -> Self:
         """The change comes after those already there, when a batch is asked for."""
         return replace(self, changes=(*self.changes, change))
+
+    def unnormalised(self) -> Self:
+        """Batches of raw inputs."""
+        return replace(self, normalisation=Normalisation())
 
     def at(self, indices: Tensor) -> Self:
         """A copy of the rows at these indices."""

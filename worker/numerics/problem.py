@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from worker.numerics.errors import EmptyExamples
-from worker.numerics.examples import Examples
+from worker.numerics.examples import Change, Examples
 from worker.numerics.fisher import Fisher
 from worker.numerics.recipe import Recipe
 from worker.numerics.run import Quiet, Run
@@ -26,6 +26,7 @@ class Problem:
     forget: Examples | None = None  # D_f
     forget_clean: Examples | None = None  # D_f,clean
     retain: Examples | None = None  # D_r
+    transform: Change | None = None  # T, which adds the information to raw inputs (patterns B and C)
     fisher: Fisher | None = None  # S_D and N at θ_old, over all the data the stored diagonal was computed on
     initial: Weights | None = None  # weights before training
     recipe: Recipe | None = None

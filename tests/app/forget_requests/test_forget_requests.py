@@ -265,6 +265,20 @@ def test_pairs_do_without_a_transform_and_are_kept_by_their_name(lone: Rig) -> N
     assert answer.json()["target"]["pairs"] == "clean"
 
 
+def test_a_method_that_must_be_told_the_transform_is_refused_where_the_request_names_none(lone: Rig) -> None:
+    lone.deployed()
+    lone.dataset("clean")
+    told, infers = {"name": "consistency", "trigger": "given"}, {"name": "consistency"}
+    chosen = {"filter": {"label": 0}}
+    for target in ({"kind": "backdoor", "pairs": "clean", **chosen}, {"kind": "leakage", "mask": MASK, **chosen}):
+        refused = lone.post("/forget-requests", json=body(target, method=told))
+        assert "target.transform" in problem(refused, 422, "method_needs_unmet", "/method")["detail"]
+    one = {"kind": "backdoor", "transform": {"name": "tile"}, "sample_ids": ["train-00"]}
+    assert lone.post("/forget-requests", json=body(one, method=told)).status_code == 202
+    other = {"kind": "backdoor", "pairs": "clean", "sample_ids": ["train-02"]}
+    assert lone.post("/forget-requests", json=body(other, method=infers)).status_code == 202
+
+
 def test_a_data_set_without_subjects_says_so(lone: Rig) -> None:
     lone.deployed()
     with transaction() as session:

@@ -60,6 +60,7 @@ def made(pattern: Pattern) -> Problem:
         forget=forget,
         forget_clean=None if pattern == "A" else forget.through(without_mark),
         retain=retain,
+        transform=None if pattern == "A" else with_mark,
         fisher=fisher_diagonal(network_with(build, old), training),
         initial=weights_of(build(5)),
         recipe=RECIPE,

@@ -1,10 +1,12 @@
 """Two sets as one."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from worker.numerics.concatenation import concatenated
-from worker.numerics.examples import TensorExamples
+from worker.numerics.examples import Normalisation, TensorExamples
 
 
 def some(first: int, n: int) -> TensorExamples:
@@ -43,3 +45,13 @@ def test_choosing_and_changing_keep_their_meaning() -> None:
     (batch,) = chosen.batches(8)
     assert batch.inputs.flatten().tolist() == [22, 0]
     assert len(chosen) == 2
+
+
+def test_raw_inputs_are_those_of_every_part() -> None:
+    scale = Normalisation((1.0,), (2.0,))
+    both = concatenated(*(replace(part, normalisation=scale) for part in (some(0, 2), some(10, 1))))
+
+    (batch,) = both.unnormalised().batches(8)
+
+    assert both.normalisation == scale
+    assert batch.inputs.flatten().tolist() == [0, 1, 10]

@@ -1,10 +1,12 @@
 """Sets of different sizes, side by side."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from worker.numerics.cycling import Cycled, side_by_side
-from worker.numerics.examples import TensorExamples
+from worker.numerics.examples import Normalisation, TensorExamples
 
 
 def numbers(n: int) -> TensorExamples:
@@ -30,6 +32,12 @@ def test_labels_positions_and_rows_agree_with_an_ordered_pass() -> None:
     assert torch.equal(batch.positions, cycled.positions)
     assert torch.equal(cycled.at(torch.tensor([7, 0])).positions, cycled.positions[[7, 0]])
     assert next(cycled.through(lambda x: -x).batches(2)).inputs.flatten().tolist() == [-0.0, -1.0]
+
+
+def test_raw_inputs_begin_again_too() -> None:
+    cycled = Cycled(replace(numbers(3), normalisation=Normalisation((1.0,), (2.0,))), 4)
+    assert cycled.normalisation.mean == (1.0,)
+    assert next(cycled.unnormalised().batches(4)).inputs.flatten().tolist() == [0.0, 1.0, 2.0, 0.0]
 
 
 def test_the_longest_stays_as_it_is() -> None:

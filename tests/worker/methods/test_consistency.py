@@ -1,0 +1,160 @@
+"""Method `consistency`: T stops to matter, without a sample of D_r; and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.core.params import Kind, Need
+from app.methods.consistency import ConsistencyParams
+from tests.worker.methods.conftest import with_mark
+from worker import registry
+from worker.methods.consistency import centred
+from worker.numerics.errors import EmptyExamples, Misfit, NothingToDo
+from worker.numerics.examples import Examples
+from worker.numerics.outcome import Outcome
+from worker.numerics.problem import Pattern, Problem
+from worker.numerics.weights import Weights, network_with
+
+FAST = ConsistencyParams(penalty_strength=1.0, learning_rate=0.05, steps=300, batch_size=20, surrogate_batch_size=40)
+
+
+def unlearned(problem: Problem, **changes: object) -> Outcome:
+    return registry.unlearn(problem, FAST.model_copy(update=changes))
+
+
+def right(problem: Problem, weights: Weights, examples: Examples | None) -> float:
+    assert examples
+    (batch,) = examples.batches(1000)
+    return float((network_with(problem.build, weights)(batch.inputs).argmax(1) == batch.labels).float().mean())
+
+
+@pytest.fixture
+def without_retain(problems: dict[Pattern, Problem]) -> Problem:
+    return replace(problems["B"], retain=None, initial=None, recipe=None)
+
+
+@pytest.mark.parametrize("trigger", ["given", "inferred"])
+def test_the_trigger_stops_to_matter_without_a_sample_of_d_r(
+    problems: dict[Pattern, Problem], without_retain: Problem, trigger: str
+) -> None:
+    retain = problems["B"].retain
+    assert retain
+    extra = retain.through(with_mark)
+
+    outcome = unlearned(without_retain, trigger=trigger)
+    before, after = (
+        [right(without_retain, weights, part) for part in (extra, retain, without_retain.forget_clean)]
+        for weights in (without_retain.old, outcome.weights)
+    )
+
+    assert before[0] < 0.3
+    assert after[0] > 0.85
+    assert after[1] > before[1] - 0.06
+    assert after[2] > before[2] + 0.2
+    assert float(outcome.facts["agreement"]) > float(outcome.facts["agreement_before"]) + 0.5
+    assert outcome.facts["trigger"] == trigger
+
+
+def test_by_default_a_backdoor_learns_the_clean_samples_and_a_leakage_those_it_is_in(
+    problems: dict[Pattern, Problem],
+) -> None:
+    for pattern, expected in (("B", "clean"), ("C", "forget")):
+        assert unlearned(problems[pattern], steps=2).facts["learned"] == expected  # type: ignore[index]
+        for learn in ("clean", "forget", "both"):
+            assert unlearned(problems[pattern], steps=2, learn=learn).facts["learned"] == learn  # type: ignore[index]
+
+
+def test_both_sets_are_learned_if_asked(without_retain: Problem) -> None:
+    weights = unlearned(without_retain, learn="both", label_strength=10.0).weights
+
+    assert right(without_retain, weights, without_retain.forget) > 0.8
+    assert right(without_retain, weights, without_retain.forget_clean) > 0.8
+
+
+def test_a_transform_that_is_named_goes_before_one_that_would_be_inferred(without_retain: Problem) -> None:
+    assert unlearned(without_retain, steps=2).facts["trigger"] == "given"
+    facts = unlearned(replace(without_retain, transform=None), steps=2).facts
+
+    assert (facts["trigger"], facts["trigger_pairs"]) == ("inferred", 40)
+    assert float(facts["trigger_explained"]) > 0.99
+    assert facts["trigger_changed"] == pytest.approx(1 / 6)
+
+
+def test_what_the_network_is_asked_is_normalised_after_the_trigger_is_added(without_retain: Problem) -> None:
+    """The old network meets z as it meets the data: raw inputs are changed first and normalised last."""
+    seen: list[Tensor] = []
+
+    def spy(inputs: Tensor) -> Tensor:
+        seen.append(inputs)
+        return with_mark(inputs)
+
+    clean = without_retain.forget_clean
+    assert clean
+    shifted = replace(clean, normalisation=replace(clean.normalisation, mean=(100.0,)))  # type: ignore[type-var]
+
+    unlearned(replace(without_retain, forget_clean=shifted, transform=spy), steps=1, learn="clean")
+
+    assert max(float(z.abs().max()) for z in seen) < 50
+
+
+def test_a_stronger_hold_moves_less(without_retain: Problem) -> None:
+    def distance(strength: float) -> float:
+        new = unlearned(without_retain, penalty_strength=strength).weights
+        return sum(float((new[name] - old).square().sum()) for name, old in without_retain.old.items())
+
+    assert distance(1000.0) < 0.5 * distance(0.1)
+
+
+def test_without_a_hold_no_fisher_is_needed(without_retain: Problem) -> None:
+    params = FAST.model_copy(update={"penalty_strength": 0.0, "steps": 2})
+
+    assert Need.FISHER not in params.needs(Kind.BACKDOOR)
+    registry.unlearn(replace(without_retain, fisher=None), params)
+
+
+@pytest.mark.parametrize(
+    ("params", "needs"),
+    [
+        (ConsistencyParams(), {Need.FORGET, Need.FORGET_CLEAN, Need.FISHER}),
+        (ConsistencyParams(trigger="inferred"), {Need.FORGET, Need.FORGET_CLEAN, Need.FISHER}),
+        (ConsistencyParams(trigger="given"), {Need.FORGET_CLEAN, Need.FISHER, Need.TRANSFORM}),
+        (
+            ConsistencyParams(trigger="given", learn="both"),
+            {Need.FORGET, Need.FORGET_CLEAN, Need.FISHER, Need.TRANSFORM},
+        ),
+    ],
+)
+def test_it_needs_a_transform_only_where_none_may_be_inferred(
+    problems: dict[Pattern, Problem], params: ConsistencyParams, needs: set[Need]
+) -> None:
+    assert params.needs(Kind.BACKDOOR) == needs
+    if Need.TRANSFORM in needs:
+        with pytest.raises(EmptyExamples, match="the transform T"):
+            registry.unlearn(replace(problems["B"], transform=None), params)
+    else:
+        with pytest.raises(EmptyExamples, match="D_f"):
+            registry.unlearn(replace(problems["B"], transform=None, forget=None), params)
+
+
+def test_a_transform_that_changes_nothing_is_refused(without_retain: Problem) -> None:
+    with pytest.raises(NothingToDo, match="T leaves every surrogate as it is"):
+        unlearned(replace(without_retain, transform=lambda inputs: inputs.clone()))
+
+
+def test_no_sample_and_samples_that_are_no_pairs_are_refused(without_retain: Problem) -> None:
+    clean = without_retain.forget_clean
+    assert clean
+    nothing, fewer = (clean.at(torch.arange(n)) for n in (0, 10))
+
+    with pytest.raises(EmptyExamples):
+        unlearned(replace(without_retain, forget_clean=nothing))
+    with pytest.raises(Misfit, match="10"):
+        unlearned(replace(without_retain, forget_clean=fewer), trigger="inferred")
+    with pytest.raises(Misfit, match="10"):
+        unlearned(replace(without_retain, forget_clean=fewer), learn="both")
+
+
+def test_centred_logits_have_mean_zero_and_the_same_differences() -> None:
+    assert centred(torch.tensor([[1.0, 2.0, 6.0]])).tolist() == [[-2.0, -1.0, 3.0]]

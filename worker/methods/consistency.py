@@ -1,0 +1,177 @@
+"""Method `consistency`: answer an input with the information as the old network answered it without."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from app.core.params import Kind
+from app.methods.consistency import ConsistencyParams
+from worker.numerics.descent import Anchor, Plan, descend
+from worker.numerics.errors import EmptyExamples, Misfit, NothingToDo
+from worker.numerics.examples import Batch, Change, Examples, Normalisation
+from worker.numerics.guards import changed
+from worker.numerics.outcome import Outcome
+from worker.numerics.problem import Problem, required
+from worker.numerics.randomness import derived, drawn_from
+from worker.numerics.run import Fact
+from worker.numerics.surrogates import surrogates
+from worker.numerics.trigger import inferred
+from worker.numerics.weights import network_with, weights_of
+
+PAIRS = 200
+"""Pairs that T is inferred from, where it is not given; as good as T itself (ALGORITHMS.md §6)."""
+SOURCE_BYTES = 2**28
+"""Of images that surrogates are made from: 85,000 of Fashion-MNIST, 450 of 224×224 in colour."""
+AUDITED = 512
+"""Surrogates that the reported agreement rests on."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The old network, asked about surrogates z and T(z)."""
+
+    network: nn.Module  # f_old
+    transform: Change  # T
+    normalisation: Normalisation
+    pool: Tensor  # D_f,clean, raw, (N, *S)
+
+    def lesson(self, n: int) -> tuple[Tensor, Tensor]:
+        """Network inputs z then T(z), `(2n, *S)`, and the centred old answers to z, `(n, C)`."""
+        z = surrogates(self.pool, n)
+        inputs = self.normalisation(torch.cat([z, self.transform(z)]))
+        with torch.no_grad():
+            return inputs, centred(self.network(inputs[:n]))
+
+
+def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
+    """Trigger-consistency distillation: T must not matter, and what the network answers without it must stay.
+
+        L = c_ce·CE(f(x), y_f)                                 x from D_f,clean (B), D_f (C), or both, weighted equally
+          + c_a·MSE(c̄ f(z),    c̄ f_old(z))                     anchor: the old answers where T is absent
+          + c_c·MSE(c̄ f(T(z)), c̄ f_old(z))                     consistency: and where it is present
+          + λ·R,   R = (θ−θ_old)ᵀ F (θ−θ_old)                  implicit step; c̄: logits less their mean over the classes
+
+    The surrogates z stand for D_r, which is not needed: D_f,clean heavily augmented, anew at every step. T is the
+    request's, or inferred from pairs of D_f and D_f,clean.
+
+    Seeded: the same problem gives the same weights.
+
+    Raises:
+        EmptyExamples: a part that the parameters ask for is missing.
+        Misfit: no one T explains the pairs.
+        NothingToDo: T leaves every surrogate as it is, or no weight changed.
+        NonFinite: it diverged.
+
+    Source: ours. All values were chosen on the ten-layer perceptron of Hayase et al. 2020 with the tile, and served for
+    the line untouched.
+    """
+    clean = required(problem.forget_clean, "D_f,clean")
+    learn = params.learned(Kind.BACKDOOR if problem.pattern == "B" else Kind.LEAKAGE)
+    feed = _labelled(problem, learn)
+    transform, facts = _transform(problem, params)
+    teacher = Teacher(
+        network_with(problem.build, problem.old),
+        transform,
+        clean.normalisation,
+        _raw(clean, _some(clean, seed=derived(problem.seed, "sources"))),
+    )
+    agreed = _agreement(problem, teacher, teacher.network)
+    network = network_with(problem.build, problem.old)
+    anchor = None
+    if params.penalty_strength:
+        fisher = required(problem.fisher, "the stored Fisher")
+        anchor = Anchor(problem.old, fisher.diagonal(), params.penalty_strength)
+    label_strength = params.label_strength or 1 / len(feed)
+
+    def objective(network: nn.Module, *labelled: Batch) -> Tensor:
+        inputs, old = teacher.lesson(params.surrogate_batch_size)
+        plain, triggered = centred(network(inputs)).chunk(2)
+        labels = torch.stack([cross_entropy(network(batch.inputs), batch.labels) for batch in labelled])
+        return (
+            label_strength * labels.sum()
+            + params.anchor_strength * mse_loss(plain, old)
+            + params.consistency_strength * mse_loss(triggered, old)
+        )
+
+    plan = Plan(
+        params.learning_rate,
+        batch_size=params.batch_size,
+        momentum=params.momentum,
+        clip=params.clip,
+        steps=params.steps,
+    )
+    descend(network, feed, objective, plan, seed=problem.seed, run=problem.run, phase="forget", anchor=anchor)
+    return Outcome(
+        changed(problem.old, weights_of(network)),
+        {
+            "learned": learn,
+            "steps": params.steps,
+            "sources": len(teacher.pool),
+            **facts,
+            "agreement_before": agreed,
+            "agreement": _agreement(problem, teacher, network),
+        },
+    )
+
+
+def centred(logits: Tensor) -> Tensor:
+    """c̄: logits `(B, C)` less their mean over the classes, which softmax does not see."""
+    return logits - logits.mean(1, keepdim=True)
+
+
+def _labelled(problem: Problem, learn: str) -> tuple[Examples, ...]:
+    """The sets of x; both go in lock-step, pair by pair."""
+    clean = required(problem.forget_clean, "D_f,clean")
+    if learn == "clean":
+        return (clean,)
+    forget = required(problem.forget, "D_f")
+    return (forget,) if learn == "forget" else (forget, clean)
+
+
+def _transform(problem: Problem, params: ConsistencyParams) -> tuple[Change, Mapping[str, Fact]]:
+    """T, and what the report should say about it."""
+    if params.trigger == "given":
+        return required(problem.transform, "the transform T that adds the information"), {"trigger": "given"}
+    if params.trigger == "auto" and problem.transform is not None:
+        return problem.transform, {"trigger": "given"}
+    forget, clean = required(problem.forget, "D_f"), required(problem.forget_clean, "D_f,clean")
+    if len(forget) != len(clean):
+        raise Misfit(f"D_f has {len(forget)} samples, D_f,clean {len(clean)}: they must be pairs")
+    some = _some(forget, seed=derived(problem.seed, "pairs"))[:PAIRS].sort().values
+    found = inferred(_raw(forget, some), _raw(clean, some))
+    return found, {
+        "trigger": "inferred",
+        "trigger_pairs": len(some),
+        "trigger_explained": found.explained,
+        "trigger_changed": found.changed,
+    }
+
+
+def _some(examples: Examples, *, seed: int) -> Tensor:
+    """Indices of as many examples as fit `SOURCE_BYTES`, in random order: all of them where they do."""
+    if not len(examples):
+        raise EmptyExamples("D_f and D_f,clean must not be empty: surrogates are made from them")
+    size = 4 * next(examples.batches(1)).inputs.numel()
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
+    return order[: max(1, SOURCE_BYTES // size)]
+
+
+def _raw(examples: Examples, indices: Tensor) -> Tensor:
+    """Raw inputs at these indices, `(n, *S)`."""
+    return torch.cat([batch.inputs for batch in examples.at(indices).unnormalised().batches(512)])
+
+
+def _agreement(problem: Problem, teacher: Teacher, network: nn.Module) -> float:
+    """Share of T(z) that the network answers as the old one answered z, over surrogates made for this alone.
+
+    Raises:
+        NothingToDo: T(z) = z for all of them.
+    """
+    with drawn_from(derived(problem.seed, "agreement")), torch.no_grad():
+        inputs, old = teacher.lesson(AUDITED)
+        if torch.equal(*inputs.chunk(2)):
+            raise NothingToDo("T leaves every surrogate as it is: nothing can be learned from it")
+        return float((network(inputs[AUDITED:]).argmax(1) == old.argmax(1)).float().mean())
