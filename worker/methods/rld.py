@@ -1,12 +1,12 @@
 """Method `rld`: teach random labels on D_f, hold the rest by elastic weight consolidation."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from app.methods.rld import RldParams
 from worker.numerics.descent import Anchor, Plan
 from worker.numerics.examples import Batch
+from worker.numerics.labels import random_labels
 from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Problem
 from worker.numerics.selective import forget_selectively
@@ -36,19 +36,3 @@ def rld(problem: Problem, params: RldParams) -> Outcome:
         forget_strength=params.forget_strength,
         anchor=lambda fisher: Anchor(problem.old, fisher.diagonal(), params.penalty_strength, params.penalty),
     )
-
-
-def random_labels(labels: Tensor, classes: int, *, include_true: bool) -> Tensor:
-    """Labels drawn uniformly from all classes, or from all but the true one; from torch's global generator.
-
-        u = (y + k) mod C,   k uniform on 1..C−1 (0..C−1 if the true label may come)
-
-    Args:
-        labels: y, `(B,)`.
-        classes: C, at least 2.
-        include_true: whether u may be y.
-
-    Returns:
-        u, `(B,)`.
-    """
-    return (labels + torch.randint(0 if include_true else 1, classes, labels.shape)) % classes

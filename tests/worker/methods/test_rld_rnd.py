@@ -9,10 +9,10 @@ from app.core.params import MethodParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from worker import registry
-from worker.methods.rld import random_labels
 from worker.methods.rnd import distance
 from worker.numerics.errors import EmptyExamples, NothingToDo
 from worker.numerics.examples import Examples
+from worker.numerics.labels import random_labels
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.weights import Weights, network_with
 
