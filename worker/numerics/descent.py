@@ -29,6 +29,9 @@ Objective = Callable[..., Tensor]
 to a scalar loss. It may draw from torch's global generator (random labels, augmentation): that is seeded anew for every
 step from the seed and the step's number."""
 
+Until = Callable[[nn.Module, float], bool]
+"""Asked before every step with the network and the loss of the step's batch; yes ends the descent there."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -42,6 +45,8 @@ class Plan:
     schedule: Literal["cosine", "constant"] = "constant"  # cosine: to 0, step by step
     clip: float | None = None  # largest norm of the objective's gradient, before decay and anchor are added
     steps: int | None = None  # instead of epochs, repeating or cutting them
+    sparsity: float = 0.0  # α of the first step in α‖θ‖₁, falling linearly to 0
+    noise: float = 0.0  # σ of the Gaussian noise that every weight gets after every step
 
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
@@ -59,6 +64,10 @@ class Plan:
     def rate(self, step: int, total: int) -> float:
         """The learning rate of step 0..total-1."""
         return self.learning_rate * ((1 + cos(pi * step / total)) / 2 if self.schedule == "cosine" else 1.0)
+
+    def shrinkage(self, step: int, total: int) -> float:
+        """α of step 0..total-1."""
+        return self.sparsity * (1 - step / total)
 
 
 @dataclass(frozen=True)
@@ -87,20 +96,24 @@ class _Moving:
     pull: Tensor | None = None  # 2λF
     old: Tensor | None = None  # θ_old
 
-    def step(self, g: Tensor, rate: float, plan: Plan, *, implicit: bool) -> None:
+    def step(self, g: Tensor, rate: float, shrinkage: float, plan: Plan, *, implicit: bool) -> None:
         """Move.
 
-        v ← (β v + g + decay·θ + 2λF(θ−θ_old)) / (1 + 2·lr·λF)       the divisor only in implicit steps
-        θ ← θ − lr·v                                                   where the mask allows it
+        v ← (β v + g + decay·θ + α·sgn θ + 2λF(θ−θ_old)) / (1 + 2·lr·λF)     the divisor only in implicit steps
+        θ ← θ − lr·v + ξ,   ξ ~ N(0, σ²)                                       where the mask allows it
         """
         v = self.velocity.mul_(plan.momentum).add_(g)
         if plan.weight_decay:
             v.add_(self.theta, alpha=plan.weight_decay)
+        if shrinkage:
+            v.add_(self.theta.sign(), alpha=shrinkage)
         if self.pull is not None and self.old is not None:
             v.addcmul_(self.pull, self.theta - self.old)
             if implicit:
                 v.div_(1 + rate * self.pull)
         moved = self.theta - rate * v
+        if plan.noise:
+            moved.add_(torch.randn_like(moved), alpha=plan.noise)
         self.theta.copy_(moved if self.mask is None else torch.where(self.mask, moved, self.theta))
 
 
@@ -116,7 +129,8 @@ def descend(
     anchor: Anchor | None = None,
     only: Mapping[str, Tensor] | None = None,
     train_mode: bool = False,
-) -> None:
+    until: Until | None = None,
+) -> int:
     """Minimise an objective by SGD with momentum, in place; the network is left in eval mode.
 
     Everything random comes from `seed`: the order of every epoch, and the global generator at every step. So the same
@@ -139,6 +153,10 @@ def descend(
         only: masks (bool, shaped like the tensor) by name of parameter *or buffer*. What is not named, and every entry
             that is false, is bit-identical afterwards, whatever weight decay, momentum and BatchNorm would do to it.
         train_mode: whether dropout and BatchNorm train.
+        until: ends the descent before the plan does.
+
+    Returns:
+        Steps taken, by earlier attempts too.
 
     Raises:
         EmptyExamples: a set is empty.
@@ -168,25 +186,32 @@ def descend(
                 raise NonFinite(
                     f"the loss is {loss.item()} at step {step + 1} of {phase!r}: lower the learning rate, or clip"
                 )
+            if until is not None and until(network, loss.item()):
+                break
             gradients = torch.autograd.grad(
                 loss, [m.theta for m in moving.values()], allow_unused=True, materialize_grads=True
             )
             with torch.no_grad():
                 for m, g in zip(moving.values(), _clipped(gradients, moving, plan.clip), strict=True):
                     m.step(
-                        g, plan.rate(step, total), plan, implicit=anchor is not None and anchor.penalty == "implicit"
+                        g,
+                        plan.rate(step, total),
+                        plan.shrinkage(step, total),
+                        plan,
+                        implicit=anchor is not None and anchor.penalty == "implicit",
                     )
                 for buffer, mask, before in held:
                     buffer.copy_(torch.where(mask, buffer, before))
-            run.progress(phase, step + 1, total, "steps")
-            last = step + 1 == total
-            if monotonic() - (started if last else kept_at) >= CHECKPOINT_SECONDS:
-                run.save(phase, _checkpoint(network, moving, {**facts, "done": step + 1}))
+            done = step + 1
+            run.progress(phase, done, total, "steps")
+            if monotonic() - (started if done == total else kept_at) >= CHECKPOINT_SECONDS:
+                run.save(phase, _checkpoint(network, moving, {**facts, "done": done}))
                 kept_at = monotonic()
     network.eval()
     for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
             raise NonFinite(f"{name!r} is not finite after {phase!r}: lower the learning rate, or clip the gradient")
+    return done
 
 
 def _steps_per_epoch(sets: tuple[Examples, ...], batch_size: int, *, train_mode: bool) -> int:

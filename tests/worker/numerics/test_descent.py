@@ -81,6 +81,57 @@ def test_a_cosine_falls_from_the_first_rate_towards_zero() -> None:
     assert rates == pytest.approx([2.0, 1 + 2**-0.5, 1.0, 1 - 2**-0.5])
 
 
+def test_sparsity_pulls_every_weight_to_zero_and_falls_linearly() -> None:
+    """α 1, .5 at lr .1: 1 → .9 → .85; −2 → −1.9 → −1.85; a zero stays one."""
+    point = Point(1.0, -2.0, 0.0)
+    nothing = Plan(0.1, steps=2, momentum=0, clip=1e-9, sparsity=1.0)
+    descend(point, examples(1), lambda p, _batch: 0 * p.theta.sum(), nothing, seed=0)
+    assert point.theta.tolist() == pytest.approx([0.85, -1.85, 0.0])
+
+
+def test_noise_is_added_after_the_step_whatever_the_rate() -> None:
+    """θ → .5 by the step; 20,000 draws have mean 0 and deviation 3 to within four standard errors."""
+    point = Point(*[1.0] * 20_000)
+    only = {"theta": torch.arange(20_000) > 0}
+    descend(point, examples(1), towards(0.0), Plan(0.5, steps=1, noise=3.0), seed=0, only=only)
+    noise = point.theta.detach()[1:] - 0.5
+    assert abs(noise.mean().item()) < 4 * 3 / 20_000**0.5
+    assert noise.std().item() == pytest.approx(3.0, abs=4 * 3 / 40_000**0.5)
+    assert point.theta[0].item() == 1.0
+
+
+def test_noise_is_drawn_anew_at_every_step_from_the_seed() -> None:
+    def walked(steps: int, seed: int) -> list[float]:
+        point = Point(0.0, 0.0)
+        plan = Plan(0.1, steps=steps, noise=1.0, momentum=0)
+        descend(point, examples(1), lambda p, _batch: 0 * p.theta.sum(), plan, seed=seed)
+        return [float(x) for x in point.theta.tolist()]
+
+    assert walked(2, 0) == walked(2, 0) != walked(2, 1)
+    assert walked(2, 0) != pytest.approx([2 * x for x in walked(1, 0)])
+
+
+def test_it_ends_where_it_is_told_to_before_the_step_is_taken() -> None:
+    """½θ² at lr .5, no momentum: θ 8, 4, 2, 1; the loss is ½·2² = 2 before the third step."""
+    run, point = Recorder(), Point(8.0)
+    plan = Plan(0.5, steps=9, momentum=0)
+    steps = descend(point, examples(1), towards(0.0), plan, seed=0, run=run, until=lambda _net, loss: loss <= 2.0)
+    assert (steps, point.theta.item()) == (2, 2.0)
+    assert [told[1:3] for told in run.told] == [(1, 9), (2, 9)]
+
+
+def test_it_says_how_many_steps_it_took_also_where_a_killed_attempt_took_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(descent, "CHECKPOINT_SECONDS", 0.0)
+    run = Recorder(stop_at=4)
+    with pytest.raises(Cancelled):
+        descend(network(), examples(), cross_entropy, PLAN, seed=3, run=run)
+    run.stop_at = None
+    for _ in range(2):
+        assert descend(network(), examples(), cross_entropy, PLAN, seed=3, run=run) == 15
+
+
 def test_clipping_bounds_the_gradient_and_not_the_decay() -> None:
     point = Point(30.0, 40.0)
     descend(point, examples(1), towards(0.0), Plan(1.0, steps=1, momentum=0, clip=5.0, weight_decay=0.5), seed=0)
