@@ -14,9 +14,13 @@ from app.methods.deepclean import DeepCleanParams
 from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
+from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.potion import PotionParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
+from app.methods.salun import SalunParams
+from app.methods.sfr_on import SfrOnParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
@@ -33,9 +37,13 @@ from worker.methods.deepclean import deepclean
 from worker.methods.finetune import finetune
 from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
+from worker.methods.gradient_ascent import gradient_ascent
+from worker.methods.potion import potion
 from worker.methods.retrain import retrain
 from worker.methods.rld import rld
 from worker.methods.rnd import rnd
+from worker.methods.salun import salun
+from worker.methods.sfr_on import sfr_on
 from worker.methods.ssd import ssd
 from worker.methods.truncation import truncation
 from worker.metrics.accuracy import accuracy
@@ -62,9 +70,13 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     FinetuneParams: finetune,
     FisherForgettingParams: fisher_forgetting,
     FisherMaskingParams: fisher_masking,
+    GradientAscentParams: gradient_ascent,
+    PotionParams: potion,
     RetrainParams: retrain,
     RldParams: rld,
     RndParams: rnd,
+    SalunParams: salun,
+    SfrOnParams: sfr_on,
     SsdParams: ssd,
     TruncationParams: truncation,
 }

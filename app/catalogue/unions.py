@@ -13,9 +13,13 @@ from app.methods.deepclean import DeepCleanParams
 from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
+from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.potion import PotionParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
+from app.methods.salun import SalunParams
+from app.methods.sfr_on import SfrOnParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
@@ -33,9 +37,13 @@ METHODS = (
     FinetuneParams,
     FisherForgettingParams,
     FisherMaskingParams,
+    GradientAscentParams,
+    PotionParams,
     RetrainParams,
     RldParams,
     RndParams,
+    SalunParams,
+    SfrOnParams,
     SsdParams,
     TruncationParams,
 )
@@ -49,9 +57,13 @@ AnyMethod = Annotated[
     | FinetuneParams
     | FisherForgettingParams
     | FisherMaskingParams
+    | GradientAscentParams
+    | PotionParams
     | RetrainParams
     | RldParams
     | RndParams
+    | SalunParams
+    | SfrOnParams
     | SsdParams
     | TruncationParams,
     Field(discriminator="name"),
