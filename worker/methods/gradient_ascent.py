@@ -23,7 +23,8 @@ def gradient_ascent(problem: Problem, params: GradientAscentParams) -> Outcome:
         θ ← θ + η·g·min(1, clip/‖g‖)     until CE(D_f) ≥ ln C, or the given loss, or the steps run out
 
     Where a batch's loss has reached the target, all of D_f is asked, and only its mean decides; batches that are easier
-    than the rest may let it go a few steps on. In eval mode: the statistics of BatchNorm stay as they are, and D_f does not write into them a last time.
+    than the rest may let it go a few steps on. In eval mode: the statistics of BatchNorm stay as they are, and D_f does
+    not write into them a last time.
 
     No term holds the rest of the data; how much of it is lost, the audit says. A network that never saw the *samples*
     has a loss on them far below ln C, that of held-out data: for samples, give that as `stop_loss`. The rate is
