@@ -21,14 +21,14 @@ class SalunParams(MethodParams):
     """`hard`: a mask, fixed beforehand; `soft`: no mask, but every weight must be worth its move."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """`hard`: share of all weights that may move, those with the largest |∇L(D_f)|."""
-    sparsity: Annotated[float, Field(title="β", ge=0)] = 1e-3
+    sparsity: Annotated[float, Field(title="β", ge=0)] = 1e-2
     """`soft`: price of moving a weight, per unit of distance."""
-    retain_strength: Annotated[float, Field(title="α", gt=0)] = 1.0
+    retain_strength: Annotated[float, Field(title="α", gt=0)] = 10.0
     """Weight of the loss on D_r beside that on D_f."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     """Passes over the larger of D_f and D_r; the smaller is repeated beside it."""
     learning_rate: Annotated[float | None, Field(gt=0, le=10)] = None
-    """By default half the peak learning rate of the registered recipe."""
+    """By default a tenth of the peak learning rate of the registered recipe."""
 
     def needs(self, kind: Kind) -> frozenset[Need]:  # noqa: ARG002 - the same for every kind it serves
         """D_f, D_r and the recipe."""
