@@ -1,12 +1,34 @@
 """Parameters of `consistency`: trigger-consistency distillation."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
 
 Learned = Literal["clean", "forget", "both"]
+
+
+class Settings(NamedTuple):
+    """What is left to the defaults, decided."""
+
+    label_strength: float
+    anchor_strength: float
+    consistency_strength: float
+    feature_strength: float
+    penalty_strength: float
+    learning_rate: float
+    steps: int
+    batch_size: int
+    surrogate_batch_size: int
+
+
+AUGMENTED = Settings(1.0, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256)
+"""Measured on the ten-layer perceptron of Hayase et al."""
+POOL_FORGET, POOL_CLEAN = (
+    Settings(c_ce, 1.0, 2.0, 1.0, lam, 1e-3, 500, 32, 96) for c_ce, lam in ((1.0, 0.0), (0.3, 300.0))
+)
+"""Measured on a small convolutional network, for pattern C and for pattern B."""
 
 
 class ConsistencyParams(MethodParams):
@@ -18,37 +40,54 @@ class ConsistencyParams(MethodParams):
     name: Literal["consistency"] = "consistency"
     learn: Learned | None = None
     """The labelled images: D_f,clean (by default for a backdoor), D_f (by default for a leakage), or both."""
+    surrogates: Literal["augmented", "pool"] = "augmented"
+    """Made anew at every step, for perceptrons; or drawn from a pool made once and learned by Adam, for convolutional
+    networks. All defaults that are not a number depend on it."""
+    pool_size: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    """Surrogates in the pool; fewer where they would take more than a gibibyte."""
     trigger: Literal["auto", "given", "inferred"] = "auto"
     """T as the request names it, or inferred from D_f and D_f,clean; by default the first where it is there."""
     label_strength: Annotated[float | None, Field(title="c_ce", gt=0)] = None
-    """Weight of the cross entropy on each labelled set; by default 1, or 0.5 for each of both."""
-    anchor_strength: Annotated[float, Field(title="c_a", ge=0)] = 0.5
-    """Weight of the old answers to surrogates without the information."""
-    consistency_strength: Annotated[float, Field(title="c_c", gt=0)] = 1.0
-    """Weight of the old answers to surrogates to which T adds the information."""
-    penalty_strength: Annotated[float, Field(title="λ", ge=0)] = 3e3
-    """How strongly the Fisher diagonal holds each weight where it was; at 0 no stored Fisher is needed."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    """Weight of the cross entropy, shared by the labelled sets: 1; with a pool 0.3, or 1 where D_f alone is learned."""
+    anchor_strength: Annotated[float | None, Field(title="c_a", ge=0)] = None
+    """Weight of the old answers to surrogates without the information: 0.5; with a pool 1."""
+    consistency_strength: Annotated[float | None, Field(title="c_c", gt=0)] = None
+    """Weight of the old answers to surrogates to which T adds the information: 1; with a pool 2."""
+    feature_strength: Annotated[float | None, Field(title="c_h", ge=0)] = None
+    """Weight of the old hidden features there: 0; with a pool 1."""
+    penalty_strength: Annotated[float | None, Field(title="λ", ge=0)] = None
+    """How strongly the Fisher diagonal holds each weight where it was: 3,000; with a pool 300, or 0 where D_f alone is
+    learned. At 0 no stored Fisher is needed."""
+    learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    """0.002, constant; with a pool 0.001, falling to 0."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient, before the Fisher's hold is added."""
-    steps: Annotated[int, Field(ge=1, le=100_000)] = 250
-    batch_size: Annotated[int, Field(ge=1, le=8192)] = 128
-    """Labelled images of each set in a step."""
-    surrogate_batch_size: Annotated[int, Field(ge=1, le=8192)] = 256
-    """Surrogates in a step, made anew for each."""
+    steps: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    """250; with a pool 500."""
+    batch_size: Annotated[int | None, Field(ge=1, le=8192)] = None
+    """Labelled images of each set in a step: 128; with a pool 32."""
+    surrogate_batch_size: Annotated[int | None, Field(ge=1, le=8192)] = None
+    """Surrogates in a step: 256; with a pool 96."""
 
     def learned(self, kind: Kind) -> Learned:
         """Which labelled set is learned for a request of this kind."""
         return self.learn or ("clean" if kind is Kind.BACKDOOR else "forget")
 
+    def settings(self, kind: Kind) -> Settings:
+        """What is asked for, and the defaults for the rest."""
+        pool = POOL_FORGET if self.learned(kind) == "forget" else POOL_CLEAN
+        defaults = pool if self.surrogates == "pool" else AUGMENTED
+        asked = {name: getattr(self, name) for name in Settings._fields}
+        return defaults._replace(**{name: value for name, value in asked.items() if value is not None})
+
     def needs(self, kind: Kind) -> frozenset[Need]:
-        """D_f,clean; D_f where it is learned or T may have to be inferred; T only where it must be given."""
+        """D_f,clean; D_f where it is learned, balances the pool or T may be inferred; T only where it must be given."""
         needs = {Need.FORGET_CLEAN}
-        if self.trigger != "given" or self.learned(kind) != "clean":
+        if self.trigger != "given" or self.learned(kind) != "clean" or self.surrogates == "pool":
             needs.add(Need.FORGET)
         if self.trigger == "given":
             needs.add(Need.TRANSFORM)
-        if self.penalty_strength:
+        if self.settings(kind).penalty_strength:
             needs.add(Need.FISHER)
         return frozenset(needs)

@@ -19,6 +19,7 @@ from worker.numerics.run import Checkpoint, Fact, Quiet, Run
 from worker.numerics.weights import Weights
 
 CHECKPOINT_SECONDS = 10.0
+SQUARES, TINY = 0.999, 1e-8  # β₂ and ε of Adam
 
 Feed = Examples | tuple[Examples, ...]
 """What the steps are made of. Several sets must be equally long and go in lock-step: batch k of each has the same
@@ -35,18 +36,19 @@ Until = Callable[[nn.Module, float], bool]
 
 @dataclass(frozen=True)
 class Plan:
-    """Minibatch SGD: how far, how fast."""
+    """Minibatch SGD, or Adam: how far, how fast."""
 
     learning_rate: float  # of the first step
     epochs: int = 1
     batch_size: int = 128
-    momentum: float = 0.9  # β
+    momentum: float = 0.9  # β; Adam's β₁
     weight_decay: float = 0.0
     schedule: Literal["cosine", "constant"] = "constant"  # cosine: to 0, step by step
     clip: float | None = None  # largest norm of the objective's gradient, before decay and anchor are added
     steps: int | None = None  # instead of epochs, repeating or cutting them
     sparsity: float = 0.0  # α of the first step in α‖θ‖₁, falling linearly to 0
     noise: float = 0.0  # σ of the Gaussian noise that every weight gets after every step
+    optimizer: Literal["sgd", "adam"] = "sgd"
 
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
@@ -95,12 +97,15 @@ class _Moving:
     velocity: Tensor  # v
     pull: Tensor | None = None  # 2λF
     old: Tensor | None = None  # θ_old
+    square: Tensor | None = None  # s of Adam
 
-    def step(self, g: Tensor, rate: float, shrinkage: float, plan: Plan, *, implicit: bool) -> None:
+    def step(self, g: Tensor, rate: float | Tensor, shrinkage: float, plan: Plan, *, implicit: bool) -> None:
         """Move.
 
         v ← (β v + g + decay·θ + α·sgn θ + 2λF(θ−θ_old)) / (1 + 2·lr·λF)     the divisor only in implicit steps
         θ ← θ − lr·v + ξ,   ξ ~ N(0, σ²)                                       where the mask allows it
+
+        lr is one number, or Adam's rate of every entry.
         """
         v = self.velocity.mul_(plan.momentum).add_(g)
         if plan.weight_decay:
@@ -115,6 +120,22 @@ class _Moving:
         if plan.noise:
             moved.add_(torch.randn_like(moved), alpha=plan.noise)
         self.theta.copy_(moved if self.mask is None else torch.where(self.mask, moved, self.theta))
+
+    def rate(self, g: Tensor, rate: float, plan: Plan, number: int) -> float | Tensor:
+        """The rate of every entry: the plan's, or in step number 1, 2, … of Adam.
+
+        s ← β₂ s + (1 − β₂) g²
+        lr′ = lr · (1 − β)/(1 − βⁿ) / (√(s/(1 − β₂ⁿ)) + ε)      for v as `step` keeps it; g: of the objective alone
+
+        Source: Kingma & Ba, Adam, 2015.
+        """
+        if plan.optimizer == "sgd":
+            return rate
+        if self.square is None:
+            self.square = torch.zeros_like(g)
+        self.square.mul_(SQUARES).addcmul_(g, g, value=1 - SQUARES)
+        scale = rate * (1 - plan.momentum) / (1 - plan.momentum**number)
+        return scale / ((self.square / (1 - SQUARES**number)).sqrt() + TINY)
 
 
 def descend(
@@ -131,7 +152,7 @@ def descend(
     train_mode: bool = False,
     until: Until | None = None,
 ) -> int:
-    """Minimise an objective by SGD with momentum, in place; the network is left in eval mode.
+    """Minimise an objective by SGD with momentum or by Adam, in place; the network is left in eval mode.
 
     Everything random comes from `seed`: the order of every epoch, and the global generator at every step. So the same
     arguments give the same weights, and a killed attempt that goes on at its checkpoint gives them too, bit for bit on
@@ -195,7 +216,7 @@ def descend(
                 for m, g in zip(moving.values(), _clipped(gradients, moving, plan.clip), strict=True):
                     m.step(
                         g,
-                        plan.rate(step, total),
+                        m.rate(g, plan.rate(step, total), plan, step + 1),
                         plan.shrinkage(step, total),
                         plan,
                         implicit=anchor is not None and anchor.penalty == "implicit",
@@ -309,7 +330,8 @@ def _warn_of_instability(
 def _checkpoint(network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, Fact]) -> Checkpoint:
     weights = {f"weights.{name}": tensor.detach() for name, tensor in network.state_dict().items()}
     velocities = {f"velocity.{name}": m.velocity for name, m in moving.items()}
-    return {**weights, **velocities}, facts
+    squares = {f"square.{name}": m.square for name, m in moving.items() if m.square is not None}
+    return {**weights, **velocities, **squares}, facts
 
 
 def _restore(
@@ -322,4 +344,6 @@ def _restore(
     network.load_state_dict({k.removeprefix("weights."): t for k, t in tensors.items() if k.startswith("weights.")})
     for name, m in moving.items():
         m.velocity.copy_(tensors[f"velocity.{name}"])
+        if (square := tensors.get(f"square.{name}")) is not None:
+            m.square = square.clone()
     return int(found["done"])

@@ -52,19 +52,20 @@ def augmented(images: Tensor, n: int) -> Tensor:
     return torch.where(_share(n, MADE_OF_NOISE), smooth_noise(shape), z)
 
 
-def moved(images: Tensor) -> Tensor:
+def moved(images: Tensor, strength: float = 1.0) -> Tensor:
     """Most of the images, each under an affine map of its own: rotation, scale per axis, shear, shift.
 
     Bilinear; what comes from outside an image is 0.
 
     Args:
         images: `(B, C, H, W)` in [0, 1].
+        strength: of rotation, scale, shear and shift; 0 leaves the images where they are.
 
     Returns:
         The same shape, in [0, 1].
     """
     n = len(images)
-    theta = torch.where(_share(n, MOVED)[:, 0], _affine(n), torch.eye(2, 3))
+    theta = torch.where(_share(n, MOVED)[:, 0], _affine(n, strength), torch.eye(2, 3))
     grid = affine_grid(theta, list(images.shape), align_corners=False)
     return grid_sample(images, grid, align_corners=False).clamp(0, 1)
 
@@ -142,13 +143,13 @@ def uniform(shape: tuple[int, ...], low: float, high: float) -> Tensor:
     return low + (high - low) * torch.rand(shape)
 
 
-def _affine(n: int) -> Tensor:
+def _affine(n: int, strength: float) -> Tensor:
     """Rotation · shear · scale, and a shift: `(n, 2, 3)`, from where in the old image each new pixel is taken."""
-    angle, shear = uniform((n,), -ROTATION, ROTATION), uniform((n,), -SHEAR, SHEAR)
-    sx, sy = uniform((2, n), -LOG_SCALE, LOG_SCALE).exp()
+    angle, shear, *scales = (uniform((n,), -r, r) * strength for r in (ROTATION, SHEAR, LOG_SCALE, LOG_SCALE))
+    sx, sy = (scale.exp() for scale in scales)
     cos, sin = angle.cos(), angle.sin()
     linear = torch.stack([cos * sx, (cos * shear - sin) * sy, sin * sx, (sin * shear + cos) * sy], 1).view(n, 2, 2)
-    return torch.cat([linear, uniform((n, 2, 1), -SHIFT, SHIFT)], 2)
+    return torch.cat([linear, strength * uniform((n, 2, 1), -SHIFT, SHIFT)], 2)
 
 
 def _drawn(pool: Tensor, n: int) -> Tensor:

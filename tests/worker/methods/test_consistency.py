@@ -138,6 +138,32 @@ def test_it_needs_a_transform_only_where_none_may_be_inferred(
             registry.unlearn(replace(problems["B"], transform=None, forget=None), params)
 
 
+def test_with_a_pool_the_trigger_stops_to_matter_too(problems: dict[Pattern, Problem], without_retain: Problem) -> None:
+    params = ConsistencyParams(surrogates="pool", pool_size=600, learning_rate=0.02, steps=150, penalty_strength=1.0)
+    retain = problems["B"].retain
+    assert retain
+
+    first, second = (registry.unlearn(without_retain, params) for _ in range(2))
+
+    assert first.facts["pool"] == 600
+    assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+    assert right(without_retain, first.weights, retain.through(with_mark)) > 0.85
+    assert right(without_retain, first.weights, retain) > 0.85
+
+
+def test_the_defaults_follow_the_surrogates_and_what_is_learned() -> None:
+    pool = ConsistencyParams(surrogates="pool")
+    b, c = pool.settings(Kind.BACKDOOR), pool.settings(Kind.LEAKAGE)
+
+    assert (b.label_strength, b.penalty_strength, c.label_strength, c.penalty_strength) == (0.3, 300, 1, 0)
+    assert (b.steps, b.surrogate_batch_size, b.batch_size) == (500, 96, 32)
+    assert Need.FISHER in pool.needs(Kind.BACKDOOR)
+    assert Need.FISHER not in pool.needs(Kind.LEAKAGE)
+    assert Need.FORGET in ConsistencyParams(surrogates="pool", trigger="given").needs(Kind.BACKDOOR)
+    asked = ConsistencyParams(surrogates="pool", steps=7, penalty_strength=0.0).settings(Kind.BACKDOOR)
+    assert (asked.steps, asked.penalty_strength, asked.anchor_strength) == (7, 0, 1)
+
+
 def test_a_transform_that_changes_nothing_is_refused(without_retain: Problem) -> None:
     with pytest.raises(NothingToDo, match="T leaves every surrogate as it is"):
         unlearned(replace(without_retain, transform=lambda inputs: inputs.clone()))

@@ -76,6 +76,40 @@ def test_it_agrees_with_the_sgd_of_torch() -> None:
         torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-4, atol=1e-6)
 
 
+def test_it_agrees_with_the_adam_of_torch() -> None:
+    ours, theirs, data = network().eval(), network().eval(), examples(32)
+    descend(ours, data, cross_entropy, Plan(0.01, steps=6, batch_size=32, optimizer="adam"), seed=0)
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=0.01)
+    for _ in range(6):
+        optimizer.zero_grad()
+        loss_of(theirs(data.raw), data.labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    for name, tensor in theirs.named_parameters():
+        torch.testing.assert_close(ours.get_parameter(name), tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_a_killed_adam_goes_on_to_the_same_weights_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descent, "CHECKPOINT_SECONDS", 0.0)
+    plan, run, whole, resumed = Plan(0.01, steps=9, batch_size=8, optimizer="adam"), Recorder(), network(), network()
+    descend(whole, examples(), cross_entropy, plan, seed=3)
+    run.stop_at = 5
+    with pytest.raises(Cancelled):
+        descend(network(), examples(), cross_entropy, plan, seed=3, run=run)
+    run.stop_at = None
+    descend(resumed, examples(), cross_entropy, plan, seed=3, run=run)
+    assert same(weights_of(whole), weights_of(resumed))
+
+
+@pytest.mark.parametrize("strength", [1.0, 1e3, 1e6])
+def test_adam_is_held_implicitly_by_every_strength(strength: float) -> None:
+    """½(θ − 1)² + λθ² has its minimum at 1 / (1 + 2λ)."""
+    point = Point(0.0)
+    anchor = Anchor(weights_of(point), {"theta": torch.tensor([1.0])}, strength)
+    plan = Plan(0.05, steps=2000, optimizer="adam", schedule="cosine")
+    descend(point, examples(1), towards(1.0), plan, seed=0, anchor=anchor)
+    assert point.theta.item() == pytest.approx(1 / (1 + 2 * strength), rel=0.05, abs=1e-6)
+
+
 def test_a_cosine_falls_from_the_first_rate_towards_zero() -> None:
     rates = [Plan(2.0, schedule="cosine").rate(step, 4) for step in range(4)]
     assert rates == pytest.approx([2.0, 1 + 2**-0.5, 1.0, 1 - 2**-0.5])
