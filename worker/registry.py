@@ -15,6 +15,7 @@ from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.potion import PotionParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
@@ -38,6 +39,7 @@ from worker.methods.finetune import finetune
 from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
+from worker.methods.neggrad_plus import neggrad_plus
 from worker.methods.potion import potion
 from worker.methods.retrain import retrain
 from worker.methods.rld import rld
@@ -71,6 +73,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     FisherForgettingParams: fisher_forgetting,
     FisherMaskingParams: fisher_masking,
     GradientAscentParams: gradient_ascent,
+    NeggradPlusParams: neggrad_plus,
     PotionParams: potion,
     RetrainParams: retrain,
     RldParams: rld,

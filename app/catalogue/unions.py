@@ -14,6 +14,7 @@ from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.potion import PotionParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
@@ -38,6 +39,7 @@ METHODS = (
     FisherForgettingParams,
     FisherMaskingParams,
     GradientAscentParams,
+    NeggradPlusParams,
     PotionParams,
     RetrainParams,
     RldParams,
@@ -58,6 +60,7 @@ AnyMethod = Annotated[
     | FisherForgettingParams
     | FisherMaskingParams
     | GradientAscentParams
+    | NeggradPlusParams
     | PotionParams
     | RetrainParams
     | RldParams

@@ -2,7 +2,7 @@
 
 from worker.numerics.concatenation import concatenated
 from worker.numerics.descent import Plan
-from worker.numerics.errors import EmptyExamples
+from worker.numerics.errors import EmptyExamples, ForgetsTooMuch
 from worker.numerics.examples import Examples
 from worker.numerics.problem import Problem, required
 from worker.numerics.recipe import Recipe
@@ -20,6 +20,23 @@ def kept(problem: Problem) -> Examples:
     if problem.pattern == "A":
         return retain
     return concatenated(retain, required(problem.forget_clean, "D_f,clean"))
+
+
+def outnumbered(problem: Problem) -> Examples:
+    """D_f, if what is kept has at least as many samples to weigh against it.
+
+    Raises:
+        EmptyExamples: D_f is missing or empty.
+        ForgetsTooMuch: it has fewer.
+    """
+    forget, rest = required(problem.forget, "D_f"), kept(problem)
+    if not len(forget):
+        raise EmptyExamples("D_f is empty, so there is nothing to forget: name other samples")
+    if len(forget) > len(rest):
+        raise ForgetsTooMuch(
+            f"D_f has {len(forget):,} samples and just {len(rest):,} are kept: retrain instead, or forget less"
+        )
+    return forget
 
 
 def fine_tuning(recipe: Recipe, *, rate_factor: float, epochs: int) -> Plan:

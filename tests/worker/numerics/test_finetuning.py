@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from worker.numerics.descent import Plan
-from worker.numerics.errors import EmptyExamples
+from worker.numerics.errors import EmptyExamples, ForgetsTooMuch
 from worker.numerics.examples import TensorExamples
-from worker.numerics.finetuning import fine_tuning, kept
+from worker.numerics.finetuning import fine_tuning, kept, outnumbered
 from worker.numerics.problem import Problem
 from worker.numerics.recipe import Recipe
 
@@ -41,6 +41,14 @@ def test_of_a_feature_the_samples_are_kept_without_it() -> None:
 def test_nothing_to_keep_is_refused(pattern: str) -> None:
     with pytest.raises(EmptyExamples, match="forget less"):
         kept(replace(PROBLEM, pattern=pattern, retain=some(0, 0)))  # type: ignore[arg-type]
+
+
+def test_as_many_may_be_forgotten_as_are_kept_and_no_more() -> None:
+    assert outnumbered(replace(PROBLEM, forget=some(5, 3))).positions.tolist() == [5, 6, 7]
+    with pytest.raises(ForgetsTooMuch, match="4 samples and just 3"):
+        outnumbered(replace(PROBLEM, forget=some(5, 4)))
+    with pytest.raises(EmptyExamples, match="D_f is empty"):
+        outnumbered(replace(PROBLEM, forget=some(5, 0)))
 
 
 def test_the_plan_is_the_recipe_at_another_rate_and_length() -> None:
