@@ -17,6 +17,7 @@ from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.potion import PotionParams
+from app.methods.random_label import RandomLabelParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
@@ -41,6 +42,7 @@ from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
 from worker.methods.neggrad_plus import neggrad_plus
 from worker.methods.potion import potion
+from worker.methods.random_label import random_label
 from worker.methods.retrain import retrain
 from worker.methods.rld import rld
 from worker.methods.rnd import rnd
@@ -75,6 +77,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     GradientAscentParams: gradient_ascent,
     NeggradPlusParams: neggrad_plus,
     PotionParams: potion,
+    RandomLabelParams: random_label,
     RetrainParams: retrain,
     RldParams: rld,
     RndParams: rnd,

@@ -16,6 +16,7 @@ from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.potion import PotionParams
+from app.methods.random_label import RandomLabelParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
@@ -41,6 +42,7 @@ METHODS = (
     GradientAscentParams,
     NeggradPlusParams,
     PotionParams,
+    RandomLabelParams,
     RetrainParams,
     RldParams,
     RndParams,
@@ -62,6 +64,7 @@ AnyMethod = Annotated[
     | GradientAscentParams
     | NeggradPlusParams
     | PotionParams
+    | RandomLabelParams
     | RetrainParams
     | RldParams
     | RndParams
