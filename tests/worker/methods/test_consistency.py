@@ -13,6 +13,7 @@ from worker import registry
 from worker.methods.consistency import centred
 from worker.numerics.errors import EmptyExamples, Misfit, NothingToDo
 from worker.numerics.examples import Examples
+from worker.numerics.features import feature_distance, with_features
 from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.weights import Weights, network_with
@@ -149,6 +150,19 @@ def test_with_a_pool_the_trigger_stops_to_matter_too(problems: dict[Pattern, Pro
     assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
     assert right(without_retain, first.weights, retain.through(with_mark)) > 0.85
     assert right(without_retain, first.weights, retain) > 0.85
+
+
+def test_hidden_features_are_made_to_ignore_the_trigger_if_asked(without_retain: Problem) -> None:
+    def apart(weights: Weights) -> float:
+        (batch,) = (without_retain.forget_clean or pytest.fail("no pairs")).batches(100)
+        old = with_features(network_with(without_retain.build, without_retain.old), batch.inputs)[1][-1:]
+        network = network_with(without_retain.build, weights)
+        return feature_distance(with_features(network, with_mark(batch.inputs))[1][-1:], old).item()
+
+    little = {"label_strength": 1e-6, "anchor_strength": 0.0, "consistency_strength": 1e-6}
+    distances = [apart(unlearned(without_retain, **little, feature_strength=c_h).weights) for c_h in (0.0, 1.0)]
+
+    assert distances[1] < 0.5 * distances[0]
 
 
 def test_the_defaults_follow_the_surrogates_and_what_is_learned() -> None:

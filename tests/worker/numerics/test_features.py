@@ -7,7 +7,8 @@ from worker.numerics.features import feature_distance, with_features
 
 
 def test_they_are_the_inputs_of_the_last_two_linear_layers_and_no_hook_stays() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3))
+    first = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 8))
+    network = nn.Sequential(first, nn.ReLU(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3))
     x = torch.rand(6, 1, 4, 4)
 
     logits, features = with_features(network, x)
@@ -15,6 +16,7 @@ def test_they_are_the_inputs_of_the_last_two_linear_layers_and_no_hook_stays() -
     assert torch.equal(logits, network(x))
     assert torch.equal(features[0], network[:2](x))
     assert torch.equal(features[1], network[:4](x))
+    assert len(features) == 2
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
