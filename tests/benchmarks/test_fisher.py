@@ -68,11 +68,27 @@ def test_a_peer_that_is_wrong_or_passes_over_a_parameter_is_not_exact(monkeypatc
     truth = truth_of(case)
     halves = {name: 0.5 * t for name, t in truth.items()}
     one = {"weight": truth["weight"]}
-    monkeypatch.setattr("benchmarks.fisher_alone.ROWS", {n: given(f) for n, f in (("a", halves), ("b", one))})
+    monkeypatch.setattr(
+        "benchmarks.fisher_alone.ROWS", {n: given(f) for n, f in (("a", halves), ("b", one), ("loop", truth))}
+    )
     assert errors_of(halves, truth).normwise == pytest.approx(0.5)
-    wrong, partial = look("a", case, truth), look("b", case, truth)
-    assert (wrong["exact"], wrong["missing_parameters"]) == (False, 0)
-    assert (partial["exact"], partial["missing_parameters"]) == (False, 1)
+    seen = {row: {**look(row, case, truth), "ratio": 1.0} for row in ("a", "b", "loop")}
+    result = fisher.judged(seen)
+    assert [(row["exact"], row["missing_parameters"]) for row in result["peers"].values()] == [
+        (False, 0),
+        (False, 1),
+        (True, 0),
+    ]
+    assert result["best_exact_peer_name"] == "loop"
+
+
+def test_nobody_is_wrong_who_is_off_by_what_the_definition_is_in_float32() -> None:
+    def off_by(error: float) -> dict[str, float]:
+        return {"max_normwise_error": error, "missing_parameters": 0, "ratio": 2.0}
+
+    result = fisher.judged({"loop": off_by(3e-3), "a": {**off_by(5e-3), "ratio": 1.5}, "b": off_by(7e-3)})
+    assert [row["exact"] for row in result["peers"].values()] == [True, True, False]
+    assert result["best_exact_peer_name"] == "a"
 
 
 def test_what_a_peer_raises_is_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
