@@ -23,6 +23,7 @@ from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
 from app.methods.sfr_on import SfrOnParams
+from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
@@ -48,6 +49,7 @@ from worker.methods.rld import rld
 from worker.methods.rnd import rnd
 from worker.methods.salun import salun
 from worker.methods.sfr_on import sfr_on
+from worker.methods.sparse import sparse
 from worker.methods.ssd import ssd
 from worker.methods.truncation import truncation
 from worker.metrics.accuracy import accuracy
@@ -83,6 +85,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     RndParams: rnd,
     SalunParams: salun,
     SfrOnParams: sfr_on,
+    SparseParams: sparse,
     SsdParams: ssd,
     TruncationParams: truncation,
 }

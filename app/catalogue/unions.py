@@ -22,6 +22,7 @@ from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
 from app.methods.sfr_on import SfrOnParams
+from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
@@ -48,6 +49,7 @@ METHODS = (
     RndParams,
     SalunParams,
     SfrOnParams,
+    SparseParams,
     SsdParams,
     TruncationParams,
 )
@@ -70,6 +72,7 @@ AnyMethod = Annotated[
     | RndParams
     | SalunParams
     | SfrOnParams
+    | SparseParams
     | SsdParams
     | TruncationParams,
     Field(discriminator="name"),
