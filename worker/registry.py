@@ -16,6 +16,7 @@ from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
+from app.methods.noisy_finetune import NoisyFinetuneParams
 from app.methods.potion import PotionParams
 from app.methods.random_label import RandomLabelParams
 from app.methods.retrain import RetrainParams
@@ -42,6 +43,7 @@ from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
 from worker.methods.neggrad_plus import neggrad_plus
+from worker.methods.noisy_finetune import noisy_finetune
 from worker.methods.potion import potion
 from worker.methods.random_label import random_label
 from worker.methods.retrain import retrain
@@ -78,6 +80,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     FisherMaskingParams: fisher_masking,
     GradientAscentParams: gradient_ascent,
     NeggradPlusParams: neggrad_plus,
+    NoisyFinetuneParams: noisy_finetune,
     PotionParams: potion,
     RandomLabelParams: random_label,
     RetrainParams: retrain,

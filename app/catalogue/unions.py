@@ -15,6 +15,7 @@ from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
+from app.methods.noisy_finetune import NoisyFinetuneParams
 from app.methods.potion import PotionParams
 from app.methods.random_label import RandomLabelParams
 from app.methods.retrain import RetrainParams
@@ -42,6 +43,7 @@ METHODS = (
     FisherMaskingParams,
     GradientAscentParams,
     NeggradPlusParams,
+    NoisyFinetuneParams,
     PotionParams,
     RandomLabelParams,
     RetrainParams,
@@ -65,6 +67,7 @@ AnyMethod = Annotated[
     | FisherMaskingParams
     | GradientAscentParams
     | NeggradPlusParams
+    | NoisyFinetuneParams
     | PotionParams
     | RandomLabelParams
     | RetrainParams
