@@ -238,12 +238,12 @@ def descend(
 def _steps_per_epoch(sets: tuple[Examples, ...], batch_size: int, *, train_mode: bool) -> int:
     """Batches in an epoch. In train mode a last batch of one is left out: BatchNorm cannot normalise one sample."""
     n = len(sets[0])
+    if not all(len(s) for s in sets):
+        raise EmptyExamples("there are no examples to learn from, in one of the sets at least")
     if any(len(s) != n for s in sets):
         raise Misfit(
             f"sets in lock-step have {', '.join(str(len(s)) for s in sets)} examples: they must be equally long"
         )
-    if not n:
-        raise EmptyExamples("there are no examples to learn from")
     lonely = train_mode and n > batch_size > 1 and n % batch_size == 1
     return ceil(n / batch_size) - lonely
 

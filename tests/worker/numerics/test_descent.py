@@ -443,8 +443,9 @@ def test_weights_that_are_not_finite_at_the_end_are_named() -> None:
 
 
 def test_no_examples_and_no_steps_are_errors() -> None:
-    with pytest.raises(EmptyExamples):
-        descend(network(), examples(0), cross_entropy, PLAN, seed=0)
+    for feed in (examples(0), (examples(4), examples(0)), (examples(0), examples(4))):
+        with pytest.raises(EmptyExamples):
+            descend(network(), feed, cross_entropy, PLAN, seed=0)
     with pytest.raises(NothingToDo):
         descend(network(), examples(4), cross_entropy, Plan(0.1, steps=0), seed=0)
 
