@@ -1,6 +1,7 @@
 """Method `deepclean`: reset the weights that matter to D_f and hardly to D_r, and let only those learn D_r again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,15 +50,8 @@ def deepclean(problem: Problem, params: DeepCleanParams) -> Outcome:
         raise NothingToDo(f"no Fisher ratio exceeds γ = {gamma:.4g}: select by a larger fraction, or a smaller γ")
     network.load_state_dict(reset(problem, selection.masks, params.reset))
     epochs = params.epochs or (EPOCHS_SAMPLES if problem.forgotten_class is None else EPOCHS_CLASS)
-    plan = Plan(
-        params.learning_rate or recipe.learning_rate,
-        epochs=epochs,
-        batch_size=recipe.batch_size,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        schedule="cosine",
-        clip=recipe.clip,
-    )
+    rate = params.learning_rate or recipe.learning_rate
+    plan = replace(Plan.of(recipe), learning_rate=rate, epochs=epochs, schedule="cosine")
     statistics = {name: torch.ones_like(b, dtype=torch.bool) for name, b in network.named_buffers()}
     descend(
         network,

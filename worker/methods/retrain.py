@@ -1,7 +1,7 @@
 """Method `retrain`: train again without what is to be forgotten."""
 
 from app.methods.retrain import RetrainParams
-from worker.numerics.concatenation import concatenated
+from worker.numerics.finetuning import kept
 from worker.numerics.guards import changed
 from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Problem, required
@@ -20,11 +20,7 @@ def retrain(problem: Problem, params: RetrainParams) -> Outcome:  # noqa: ARG001
 
     Source: Cao & Yang 2015; for B and C Hayase et al. 2020, §2.
     """
-    parts = [required(problem.retain, "D_r")]
-    if problem.pattern != "A":
-        parts.append(required(problem.forget_clean, "D_f,clean"))
-    examples = concatenated(*parts)
-    recipe = required(problem.recipe, "the recipe")
+    examples, recipe = kept(problem), required(problem.recipe, "the recipe")
     seed = derived(problem.seed, "retrain")
     weights = train(problem.build, recipe, examples, seed=seed, run=problem.run, phase="retrain")
     return Outcome(changed(problem.old, weights), {"samples": len(examples), "epochs": recipe.epochs})

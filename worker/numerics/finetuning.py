@@ -1,5 +1,7 @@
 """Fine-tuning: on from the deployed weights, on what is kept, by the recipe at a rate of its own."""
 
+from dataclasses import replace
+
 from worker.numerics.concatenation import concatenated
 from worker.numerics.descent import Plan
 from worker.numerics.errors import EmptyExamples, ForgetsTooMuch
@@ -41,12 +43,5 @@ def outnumbered(problem: Problem) -> Examples:
 
 def fine_tuning(recipe: Recipe, *, rate_factor: float, epochs: int) -> Plan:
     """The recipe's batches, momentum, decay and clipping; its peak rate times a factor, by a cosine to 0."""
-    return Plan(
-        rate_factor * recipe.learning_rate,
-        epochs=epochs,
-        batch_size=recipe.batch_size,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        schedule="cosine",
-        clip=recipe.clip,
-    )
+    rate = rate_factor * recipe.learning_rate
+    return replace(Plan.of(recipe), learning_rate=rate, epochs=epochs, schedule="cosine")

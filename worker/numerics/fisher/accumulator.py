@@ -27,9 +27,8 @@ class Accumulator:
         labels: `(B,)`.
 
     Raises:
-        Misfit: logits do not come as `(B, C)`.
+        Misfit: the network cannot be run on these inputs or differentiated, or logits do not come as `(B, C)`.
         SamplesMixed: a sample's logits depend on the batch it is in.
-        NonFinite: a gradient of the first samples is not finite.
     """
 
     def __init__(self, network: nn.Module, inputs: Tensor, labels: Tensor) -> None:

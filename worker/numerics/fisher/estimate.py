@@ -12,13 +12,12 @@ from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
 from worker.numerics.fisher.accumulator import Accumulator
 from worker.numerics.fisher.diagonal import Fisher
+from worker.numerics.fisher.trial import SAMPLES
 from worker.numerics.run import Quiet, Run
 
 CHECKPOINT_SECONDS = 5.0
 ACTIVATION_FLOATS = 2**26
 """At most so many numbers in the results of all operations on a batch: 256 MiB in float32, about as much is kept."""
-TRIED = 3
-"""Samples of which the trial is made."""
 
 
 def fisher_diagonal(
@@ -50,8 +49,10 @@ def fisher_diagonal(
 
     Raises:
         EmptyExamples: there are none.
-        Misfit: the network, or a part of it, is in train mode.
-        NonFinite: a gradient is not finite; the parameter is named.
+        Misfit: the network, or a part of it, is in train mode; it cannot be run on these inputs or differentiated; its
+            outputs are not `(B, C)`.
+        SamplesMixed: the outputs for a sample depend on its batch.
+        NonFinite: a gradient is not finite; the parameter and the sample's position are named.
     """
     run = run or Quiet()
     total = len(examples)
@@ -61,7 +62,7 @@ def fisher_diagonal(
         raise Misfit("the Fisher diagonal is that of the network in eval mode: call eval() first")
     if torch.cuda.is_available():
         network = deepcopy(network).to("cuda")
-    first = next(examples.batches(min(total, TRIED)))
+    first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
     batch_size = batch_size or _fitting(network, first.inputs)
     facts = {"total": total, "batch_size": batch_size}

@@ -44,8 +44,8 @@ def planned(network: nn.Module, tensors: Tensors, names: Sequence[str], inputs: 
     except RuntimeError:  # something in it is float32 whatever its weights are
         return as_it_is.plan()
     plan = in_float64.plan()
-    if few.is_cuda:  # the fused kernels take float32 only
-        plan = replace(plan, apart={**plan.apart, **as_it_is.wrong(plan)})
+    if few.is_cuda and (wrong := as_it_is.wrong(plan)):  # the fused kernels take float32 only
+        plan = as_it_is.completed(replace(plan, apart={**plan.apart, **wrong}))
     return plan
 
 
