@@ -192,6 +192,12 @@ def _in_place(self: Through, x: Tensor) -> Tensor:
     return y
 
 
+def _written(self: Through, x: Tensor) -> Tensor:
+    sheet = torch.zeros(len(x), 6, dtype=x.dtype)  # no data yet
+    sheet[:, 1:5] = x
+    return functional.linear(sheet, self.own["w"])
+
+
 def _constants(self: Through, x: Tensor) -> Tensor:
     w = self.own["w"]
     with torch.no_grad():
@@ -286,6 +292,7 @@ CASES = [
     _own("a layer called three times", _twice, (4,), w=(4, 4), b=(4,)),
     _own("operators", _operators, (4,), v=(4, 4), b=(4,)),
     _own("in place", _in_place, (6,), w=(4, 6), b=(4,)),
+    _own("written into zeros", _written, (4,), w=(4, 6)),
     _own("no gradient on purpose", _constants, (4,), w=(4, 4)),
     _own("relative positions", _relative, (7, 4), table=(13,)),
     _own("learned queries", _queries, (7, 4), q=(3, 4), w=(4, 4)),
