@@ -19,8 +19,8 @@ class RldParams(MethodParams):
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5
     penalty_strength: Annotated[float, Field(title="λ_KL", ge=0)] = 1e5
     """How strongly the Fisher diagonal holds each weight where it was."""
-    forget_strength: Annotated[float, Field(title="λ_f", gt=0)] = 1.0
-    """Weight of the forgetting loss."""
+    forget_strength: Annotated[float, Field(title="λ_f", ge=0)] = 1.0
+    """Weight of the forgetting loss; at 0 patterns B and C are plain cross entropy (with λ_KL 0) or CE + Fisher."""
     include_true_label: bool | None = None
     """May a random label be the true one? By default no in pattern A, yes in patterns B and C, as in the paper."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9

@@ -1,0 +1,109 @@
+"""Patterns B and C of Hayase et al. 2020: Figure 4's methods, `consistency` and plain retraining from one seed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import NamedTuple
+
+from app.core.params import MethodParams, TransformParams
+from app.methods.consistency import ConsistencyParams
+from app.methods.retrain import RetrainParams
+from app.methods.rld import RldParams
+from app.transforms.line import LineParams
+from app.transforms.tile import TileParams
+from benchmarks.fashion import BUILD, FORGOTTEN, RECIPE, Data, accuracy
+from worker import registry
+from worker.numerics.concatenation import concatenated
+from worker.numerics.fisher import fisher_diagonal
+from worker.numerics.outcome import Model
+from worker.numerics.problem import Pattern, Problem
+from worker.numerics.training import train
+from worker.numerics.weights import network_with
+
+TRANSFORMS: Mapping[str, TransformParams] = {"tile": TileParams(), "line": LineParams()}
+TABLE_S1: Mapping[tuple[str, Pattern], tuple[float, float, float]] = {
+    ("line", "B"): (9.983e-5, 4.112e4, 1.283),
+    ("line", "C"): (4.377e-5, 1.058e5, 0.456),
+    ("tile", "B"): (9.983e-5, 3.563e4, 1.738),
+    ("tile", "C"): (5.180e-5, 2.985e5, 0.114),
+}
+"""Learning rate, λ_KL and λ_f of Hayase et al. 2020."""
+SETS = ("D_r", "D_f", "D_f_clean", "D_r_extra")
+Row = dict[str, float]
+
+
+class Trial(NamedTuple):
+    """One row of the table: a method for a pattern."""
+
+    pattern: Pattern
+    method: MethodParams
+
+
+def forget(data: Data, seed: int, name: str) -> dict[str, dict[str, Row]]:
+    """Train with T in class 0, store the Fisher, unlearn T by every method: pattern, method, set."""
+    problem, pretrained = trained(data, seed, name)
+    retrained = row(problem, Trial("B", RetrainParams()), data, name)
+    figures: dict[str, dict[str, Row]] = {
+        pattern: {"pretrained": pretrained, "retrain": retrained} for pattern in ("B", "C")
+    }
+    for label, trial in trials(name).items():
+        figures[trial.pattern][label.split(".")[1]] = row(problem, trial, data, name)
+        print(f"seed {seed} {name}.{label} {figures[trial.pattern][label.split('.')[1]]}", flush=True)
+    return figures
+
+
+def trials(transform: str) -> dict[str, Trial]:
+    """The methods that are compared, as pattern.method; Figure 4's three are settings of `rld`."""
+    found: dict[str, Trial] = {}
+    for pattern in ("B", "C"):
+        rate, hold, forget_strength = TABLE_S1[transform, pattern]
+        rld = RldParams(learning_rate=rate, penalty_strength=hold, forget_strength=forget_strength)
+        found[f"{pattern}.ce"] = Trial(
+            pattern, rld.model_copy(update={"penalty_strength": 0.0, "forget_strength": 0.0})
+        )
+        found[f"{pattern}.ce_fisher"] = Trial(pattern, rld.model_copy(update={"forget_strength": 0.0}))
+        found[f"{pattern}.rld"] = Trial(pattern, rld)
+        found[f"{pattern}.consistency"] = Trial(pattern, ConsistencyParams())
+    found["B.consistency_both"] = Trial("B", ConsistencyParams(learn="both"))
+    found["B.consistency_inferred"] = Trial("B", ConsistencyParams(trigger="inferred"))
+    return found
+
+
+def row(problem: Problem, trial: Trial, data: Data, name: str) -> Row:
+    """What the method leaves, on the four sets, and how long it took."""
+    started = perf_counter()
+    outcome = registry.unlearn(replace(problem, pattern=trial.pattern), trial.method)
+    seconds = perf_counter() - started
+    return {**accuracies(Model(BUILD, outcome.weights), data, name), "seconds": seconds}
+
+
+def trained(data: Data, seed: int, name: str) -> tuple[Problem, Row]:
+    """A network that saw class 0 only with T, its stored Fisher, and how good it is."""
+    add = registry.transform(TRANSFORMS[name])
+    asked = data.train.labels == FORGOTTEN
+    clean, retain = data.train.where(asked), data.train.where(~asked)
+    training = concatenated(retain, clean.through(add))
+    started = perf_counter()
+    old = train(BUILD, RECIPE, training, seed=seed)
+    seconds = perf_counter() - started
+    problem = Problem(
+        build=BUILD,
+        old=old,
+        classes=10,
+        pattern="B",
+        seed=seed,
+        forget=clean.through(add),
+        forget_clean=clean,
+        retain=retain,
+        transform=add,
+        fisher=fisher_diagonal(network_with(BUILD, old), training),
+        recipe=RECIPE,
+    )
+    return problem, {**accuracies(Model(BUILD, old), data, name), "seconds": seconds}
+
+
+def accuracies(model: Model, data: Data, name: str) -> Row:
+    """Test accuracy on the four sets of patterns B and C."""
+    add = registry.transform(TRANSFORMS[name])
+    sets = (data.test_retain, data.test_forget.through(add), data.test_forget, data.test_retain.through(add))
+    return {part: accuracy(model, examples) for part, examples in zip(SETS, sets, strict=True)}
