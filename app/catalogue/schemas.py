@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.core.params import Kind, Need
+from app.core.spaces import AnyRange
 
 
 class EntryOut(BaseModel):
@@ -30,3 +31,5 @@ class MethodOut(EntryOut):
     needs: dict[Kind, list[Need]]
     guarantee: str
     changes_weights: bool
+    space: dict[str, AnyRange]
+    """Where `POST /searches` looks for better values of its parameters."""

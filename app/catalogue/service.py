@@ -59,4 +59,5 @@ def _method(params: type[MethodParams]) -> MethodOut:
         needs={kind: sorted(params().needs(kind)) for kind in kinds},
         guarantee=params.guarantee,
         changes_weights=params.changes_weights,
+        space=dict(params.space),
     )

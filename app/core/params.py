@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from app.core.spaces import Space
+
 
 class Kind(StrEnum):
     """What a forget request names; `target.kind` on the wire."""
@@ -57,6 +59,8 @@ class MethodParams(Params):
     """False only for output filters, which are never reported as unlearning."""
     random: ClassVar[bool] = True
     """Whether another seed gives other weights."""
+    space: ClassVar[Space] = {}
+    """Where a search looks for better values; empty: there is nothing to search for."""
 
     def needs(self, kind: Kind) -> frozenset[Need]:
         """What must be there to carry out a request of this kind with these parameters."""

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.spaces import FloatRange, Space
 
 Learned = Literal["clean", "forget", "both"]
 
@@ -36,6 +37,13 @@ class ConsistencyParams(MethodParams):
 
     serves: ClassVar[frozenset[Kind]] = FEATURE_KINDS
     paper: ClassVar[str] = "ours; what it sets out to solve: Hayase, Yasutomi & Katoh, 2020, §5"
+    space: ClassVar[Space] = {
+        "consistency_strength": FloatRange(low=0.3, high=6.0, log=True),
+        "anchor_strength": FloatRange(low=0.1, high=3.0, log=True),
+        "label_strength": FloatRange(low=0.1, high=3.0, log=True),
+        "penalty_strength": FloatRange(low=10.0, high=3e4, log=True),
+        "learning_rate": FloatRange(low=2e-4, high=1e-2, log=True),
+    }
 
     name: Literal["consistency"] = "consistency"
     learn: Learned | None = None

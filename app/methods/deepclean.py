@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class DeepCleanParams(MethodParams):
@@ -14,6 +15,11 @@ class DeepCleanParams(MethodParams):
     paper: ClassVar[str] = (
         "Shi et al., DeepClean: Machine Unlearning on the Cheap by Resetting Privacy Sensitive Weights, 2023"
     )
+    space: ClassVar[Space] = {
+        "fraction": FloatRange(low=0.05, high=0.6),
+        "epochs": IntRange(low=1, high=5),
+        "learning_rate": FloatRange(low=1e-3, high=0.2, log=True),
+    }
 
     name: Literal["deepclean"] = "deepclean"
     fraction: Annotated[float | None, Field(gt=0, lt=1)] = None

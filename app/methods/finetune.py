@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class FinetuneParams(MethodParams):
@@ -14,6 +15,10 @@ class FinetuneParams(MethodParams):
     paper: ClassVar[str] = (
         "Golatkar, Achille & Soatto, Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks, 2020"
     )
+    space: ClassVar[Space] = {
+        "rate_factor": FloatRange(low=0.1, high=6.0, log=True),
+        "epochs": IntRange(low=1, high=5),
+    }
 
     name: Literal["finetune"] = "finetune"
     rate_factor: Annotated[float, Field(gt=0, le=100)] = 1.5

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, Space
 
 
 class FisherForgettingParams(MethodParams):
@@ -14,6 +15,10 @@ class FisherForgettingParams(MethodParams):
     paper: ClassVar[str] = (
         "Golatkar, Achille & Soatto, Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks, 2020"
     )
+    space: ClassVar[Space] = {
+        "noise": FloatRange(low=1e-11, high=1e-5, log=True),
+        "largest_deviation": FloatRange(low=0.01, high=1.0, log=True),
+    }
 
     name: Literal["fisher_forgetting"] = "fisher_forgetting"
     noise: Annotated[float, Field(title="λσ_h²", gt=0)] = 1e-8

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class FisherMaskingParams(MethodParams):
@@ -12,6 +13,11 @@ class FisherMaskingParams(MethodParams):
 
     serves: ClassVar[frozenset[Kind]] = frozenset({Kind.SAMPLES, Kind.SUBJECTS, Kind.CLASS})
     paper: ClassVar[str] = "Liu, Sun, Wu & Zhou, Unlearning with Fisher Masking, 2023"
+    space: ClassVar[Space] = {
+        "fraction": FloatRange(low=0.005, high=0.5, log=True),
+        "epochs": IntRange(low=1, high=5),
+        "learning_rate": FloatRange(low=1e-3, high=0.2, log=True),
+    }
 
     name: Literal["fisher_masking"] = "fisher_masking"
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.05

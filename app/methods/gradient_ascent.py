@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, Space
 
 
 class GradientAscentParams(MethodParams):
@@ -18,6 +19,10 @@ class GradientAscentParams(MethodParams):
         "Thudi et al., Unrolling SGD: Understanding Factors Influencing Machine Unlearning, 2022;"
         " Golatkar, Achille & Soatto, Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks, 2020"
     )
+    space: ClassVar[Space] = {
+        "learning_rate": FloatRange(low=1e-4, high=0.1, log=True),
+        "stop_loss": FloatRange(low=0.1, high=5.0, log=True),
+    }
 
     name: Literal["gradient_ascent"] = "gradient_ascent"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-2

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class NeggradPlusParams(MethodParams):
@@ -15,6 +16,11 @@ class NeggradPlusParams(MethodParams):
 
     serves: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.LEAKAGE}
     paper: ClassVar[str] = "Kurmanji et al., Towards Unbounded Machine Unlearning, 2023"
+    space: ClassVar[Space] = {
+        "retain_strength": FloatRange(low=0.5, high=0.999),
+        "rate_factor": FloatRange(low=0.03, high=3.0, log=True),
+        "epochs": IntRange(low=1, high=3),
+    }
 
     name: Literal["neggrad_plus"] = "neggrad_plus"
     retain_strength: Annotated[float | None, Field(title="α", gt=0, lt=1)] = None

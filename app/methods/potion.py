@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, Space
 
 
 class PotionParams(MethodParams):
@@ -13,6 +14,10 @@ class PotionParams(MethodParams):
     serves: ClassVar[frozenset[Kind]] = frozenset({Kind.BACKDOOR})
     paper: ClassVar[str] = "Schoepf, Foster & Brintrup, Potion: Towards Poison Unlearning, 2024"
     random: ClassVar[bool] = False
+    space: ClassVar[Space] = {
+        "success": FloatRange(low=0.05, high=0.5),
+        "dampening": FloatRange(low=0.01, high=2.0, log=True),
+    }
 
     name: Literal["potion"] = "potion"
     success: Annotated[float, Field(title="ρ", gt=0, lt=1)] = 0.2

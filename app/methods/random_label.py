@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class RandomLabelParams(MethodParams):
@@ -18,6 +19,10 @@ class RandomLabelParams(MethodParams):
         "Golatkar, Achille & Soatto, Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks, 2020;"
         " Graves, Nagisetty & Ganesh, Amnesiac Machine Learning, 2021 (unlearning by relabelling)"
     )
+    space: ClassVar[Space] = {
+        "rate_factor": FloatRange(low=0.03, high=3.0, log=True),
+        "epochs": IntRange(low=1, high=5),
+    }
 
     name: Literal["random_label"] = "random_label"
     use_retain: bool = True

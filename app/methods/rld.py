@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.spaces import FloatRange, Space
 
 
 class RldParams(MethodParams):
@@ -14,6 +15,11 @@ class RldParams(MethodParams):
     paper: ClassVar[str] = (
         "Hayase, Yasutomi & Katoh, Selective Forgetting of Deep Networks at a Finer Level than Samples, 2020"
     )
+    space: ClassVar[Space] = {
+        "learning_rate": FloatRange(low=1e-6, high=1e-2, log=True),
+        "penalty_strength": FloatRange(low=1e2, high=1e6, log=True),
+        "forget_strength": FloatRange(low=0.05, high=5.0, log=True),
+    }
 
     name: Literal["rld"] = "rld"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5

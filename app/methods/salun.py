@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class SalunParams(MethodParams):
@@ -15,6 +16,11 @@ class SalunParams(MethodParams):
         "Fan et al., SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency"
         " in Both Image Classification and Generation, 2024"
     )
+    space: ClassVar[Space] = {
+        "fraction": FloatRange(low=0.1, high=0.9),
+        "retain_strength": FloatRange(low=1.0, high=100.0, log=True),
+        "epochs": IntRange(low=1, high=5),
+    }
 
     name: Literal["salun"] = "salun"
     variant: Literal["hard", "soft"] = "hard"

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class SfrOnParams(MethodParams):
@@ -14,6 +15,12 @@ class SfrOnParams(MethodParams):
     paper: ClassVar[str] = (
         "Huang et al., Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement, 2024"
     )
+    space: ClassVar[Space] = {
+        "fraction": FloatRange(low=0.05, high=0.6),
+        "adaptivity": FloatRange(low=0.0, high=5.0),
+        "rounds": IntRange(low=5, high=40, log=True),
+        "ascent_rate": FloatRange(low=1e-4, high=0.2, log=True),
+    }
 
     name: Literal["sfr_on"] = "sfr_on"
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2

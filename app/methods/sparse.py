@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class SparseParams(MethodParams):
@@ -12,6 +13,11 @@ class SparseParams(MethodParams):
 
     serves: ClassVar[frozenset[Kind]] = frozenset(Kind)
     paper: ClassVar[str] = "Jia et al., Model Sparsity Can Simplify Machine Unlearning, 2023"
+    space: ClassVar[Space] = {
+        "sparsity": FloatRange(low=1e-5, high=1e-2, log=True),
+        "rate_factor": FloatRange(low=0.1, high=6.0, log=True),
+        "epochs": IntRange(low=1, high=5),
+    }
 
     name: Literal["sparse"] = "sparse"
     sparsity: Annotated[float, Field(title="α", gt=0, le=1)] = 5e-4

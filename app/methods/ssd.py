@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from app.core.params import Kind, MethodParams, Need
+from app.core.spaces import FloatRange, Space
 
 
 class SsdParams(MethodParams):
@@ -16,6 +17,10 @@ class SsdParams(MethodParams):
         " through Selective Synaptic Dampening, 2024"
     )
     random: ClassVar[bool] = False
+    space: ClassVar[Space] = {
+        "fraction": FloatRange(low=0.005, high=0.3, log=True),
+        "dampening": FloatRange(low=0.05, high=2.0, log=True),
+    }
 
     name: Literal["ssd"] = "ssd"
     fraction: Annotated[float | None, Field(gt=0, lt=1)] = None
