@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
+from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
@@ -24,6 +25,7 @@ from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
 from app.methods.sfr_on import SfrOnParams
+from app.methods.sisa import SisaParams
 from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
@@ -36,6 +38,7 @@ from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 from worker.architectures import mlp, resnet18, small_cnn, vit
+from worker.architectures.sisa import build as build_shards
 from worker.methods.consistency import consistency
 from worker.methods.deepclean import deepclean
 from worker.methods.finetune import finetune
@@ -51,6 +54,7 @@ from worker.methods.rld import rld
 from worker.methods.rnd import rnd
 from worker.methods.salun import salun
 from worker.methods.sfr_on import sfr_on
+from worker.methods.sisa import sisa
 from worker.methods.sparse import sparse
 from worker.methods.ssd import ssd
 from worker.methods.truncation import truncation
@@ -88,6 +92,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     RndParams: rnd,
     SalunParams: salun,
     SfrOnParams: sfr_on,
+    SisaParams: sisa,
     SparseParams: sparse,
     SsdParams: ssd,
     TruncationParams: truncation,
@@ -100,6 +105,7 @@ METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {
 ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     MlpParams: mlp.build,
     Resnet18Params: resnet18.build,
+    SisaNetworkParams: lambda params, seed: build_shards(params, seed, builder(params.member)),
     SmallCnnParams: small_cnn.build,
     VitParams: vit.build,
 }

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
+from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
 from app.methods.consistency import ConsistencyParams
@@ -23,6 +24,7 @@ from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
 from app.methods.sfr_on import SfrOnParams
+from app.methods.sisa import SisaParams
 from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
@@ -51,12 +53,13 @@ METHODS = (
     RndParams,
     SalunParams,
     SfrOnParams,
+    SisaParams,
     SparseParams,
     SsdParams,
     TruncationParams,
 )
 METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams)
-ARCHITECTURES = (MlpParams, Resnet18Params, SmallCnnParams, VitParams)
+ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
@@ -75,11 +78,14 @@ AnyMethod = Annotated[
     | RndParams
     | SalunParams
     | SfrOnParams
+    | SisaParams
     | SparseParams
     | SsdParams
     | TruncationParams,
     Field(discriminator="name"),
 ]
 AnyMetric = Annotated[AccuracyParams | MiaParams | MiaConfidenceParams, Field(discriminator="name")]
-AnyArchitecture = Annotated[MlpParams | Resnet18Params | SmallCnnParams | VitParams, Field(discriminator="name")]
+AnyArchitecture = Annotated[
+    MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | VitParams, Field(discriminator="name")
+]
 AnyTransform = Annotated[ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")]

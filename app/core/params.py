@@ -1,5 +1,6 @@
 """The base of everything a caller may parametrise: methods, metrics, architectures and transforms."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
@@ -66,6 +67,10 @@ class MethodParams(Params):
         """What must be there to carry out a request of this kind with these parameters."""
         raise NotImplementedError
 
+    def misfit(self, deployed: "Deployed") -> str | None:  # noqa: ARG002 - most fit everything
+        """Why it cannot work on this model, whatever is stored beside it; None if it can."""
+        return None
+
 
 class MetricParams(Params):
     """Parameters of one audit metric."""
@@ -86,6 +91,11 @@ class ArchitectureParams(Params):
         """How many weights a network of these parameters has, so that nobody need build it to find out."""
         raise NotImplementedError
 
+    @property
+    def isolated(self) -> int:
+        """Of how many networks it is made that were each trained on samples of their own; 1: it is one network."""
+        return 1
+
     def misfit(self, shape: tuple[int, ...], classes: int) -> str | None:
         """Why inputs of this shape (C, H, W or D) cannot be classified by it; None if they can."""
         if shape != self.input_shape:
@@ -95,6 +105,17 @@ class ArchitectureParams(Params):
         if self.weight_count > WEIGHT_LIMIT:
             return f"the network would have {self.weight_count:,} weights, more than {WEIGHT_LIMIT:,}"
         return None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What is known, before anything is loaded, about the version that shall forget."""
+
+    architecture: ArchitectureParams
+    samples: int
+    """In the training split."""
+    methods: frozenset[str] = frozenset()
+    """Names of the methods that it and the versions it descends from came out of."""
 
 
 class TransformParams(Params):

@@ -7,6 +7,7 @@ from worker.numerics.descent import Plan, descend
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.recipe import Recipe
 from worker.numerics.run import Run
+from worker.numerics.sharding import Part, parts
 from worker.numerics.weights import Build, Weights, weights_of
 
 
@@ -14,6 +15,8 @@ def train(
     build: Build, recipe: Recipe, examples: Examples, *, seed: int, run: Run | None = None, phase: str = "train"
 ) -> Weights:
     """Train a fresh network; another seed gives another initialisation and another order.
+
+    A network of shards is trained shard by shard: no member sees the samples of another's.
 
     Args:
         build: seed to a network of its own storage, so that a gold model shares no tensor with the deployed one.
@@ -28,8 +31,15 @@ def train(
         NonFinite: the training diverged.
     """
     network = build(seed)
-    descend(network, examples, cross_entropy, Plan.of(recipe), seed=seed, run=run, phase=phase, train_mode=True)
+    for part in parts(network, examples, seed=seed, phase=phase):
+        learn(part, recipe, run=run)
     return weights_of(network)
+
+
+def learn(part: Part, recipe: Recipe, *, run: Run | None = None) -> None:
+    """Train one network by the recipe, in place; errors as of `train`."""
+    network, examples, seed, phase = part
+    descend(network, examples, cross_entropy, Plan.of(recipe), seed=seed, run=run, phase=phase, train_mode=True)
 
 
 def cross_entropy(network: nn.Module, batch: Batch) -> Tensor:

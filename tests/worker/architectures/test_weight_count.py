@@ -4,6 +4,7 @@ import pytest
 
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
+from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
 from app.catalogue.unions import ARCHITECTURES
@@ -16,6 +17,9 @@ NETWORKS: list[ArchitectureParams] = [
     MlpParams(input_shape=(7,), classes=3, layers=2, width=5),
     SmallCnnParams(input_shape=(3, 9, 13), classes=4, width=5, hidden=6),
     Resnet18Params(input_shape=(3, 32, 32), classes=10, width=4),
+    SisaNetworkParams(
+        input_shape=(7,), classes=3, shards=3, member=MlpParams(input_shape=(7,), classes=3, layers=2, width=5)
+    ),
     VitParams(input_shape=(3, 8, 12), classes=5, patch=4, depth=2, width=6, heads=3, mlp_ratio=2),
 ]
 

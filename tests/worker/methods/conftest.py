@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from worker.numerics.concatenation import concatenated
 from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.randomness import drawn_from
 from worker.numerics.recipe import Recipe
+from worker.numerics.sharding import Sharded, seed_of
 from worker.numerics.training import train
 from worker.numerics.weights import network_with, weights_of
 
@@ -66,6 +68,18 @@ def made(pattern: Pattern) -> Problem:
         recipe=RECIPE,
         forgotten_class=0 if pattern == "A" else None,
     )
+
+
+def in_shards(problem: Problem) -> Problem:
+    """The same data, learned by two networks in shards."""
+    assert problem.forget
+    assert problem.retain
+
+    def sharded(seed: int) -> nn.Module:
+        return Sharded([build(seed_of(seed, shard)) for shard in range(2)])
+
+    old = train(sharded, RECIPE, concatenated(problem.forget, problem.retain), seed=5)
+    return replace(problem, build=sharded, old=old, initial=weights_of(sharded(5)), fisher=None)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What holds for every method, over the tables: a new method is tested by existing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,8 @@ from app.core.params import Kind, MethodParams, Need
 from app.methods.potion import PotionParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
+from app.methods.sisa import SisaParams
+from tests.worker.methods.conftest import in_shards
 from worker import registry
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.problem import Pattern, Problem
@@ -23,6 +26,8 @@ FAST: dict[type[MethodParams], MethodParams] = {
     RndParams: RndParams(learning_rate=0.01, penalty_strength=1.0, epochs=3, batch_size=16),
 }
 """Parameters that do something to a tiny network, where the defaults are for a real one."""
+OWN: dict[type[MethodParams], Callable[[Problem], Problem]] = {SisaParams: in_shards}
+"""What makes of a problem one that the method is for."""
 PARTS = {
     Need.FORGET: "forget",
     Need.FORGET_CLEAN: "forget_clean",
@@ -69,8 +74,10 @@ def named(value: MethodParams | Kind) -> str:
 
 
 @pytest.fixture
-def given(problems: dict[Pattern, Problem], kind: Kind) -> Problem:
-    return replace(problems[PATTERNS[kind]], run=Watched())
+def given(problems: dict[Pattern, Problem], params: MethodParams, kind: Kind) -> Problem:
+    problem = problems[PATTERNS[kind]]
+    own = OWN.get(type(params))
+    return replace(own(problem) if own else problem, run=Watched())
 
 
 @pytest.mark.parametrize(("params", "kind"), CASES, ids=named)
