@@ -1,24 +1,25 @@
 """The `unlearn` command: make a home, serve it, look after its database, check a report."""
 
 import json
-import os
 import secrets
 import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from sqlalchemy import select
 
+from app.commands import keys as keys_commands
+from app.commands.home import DEFAULT_HOME, Home, err, use
+from app.commands.keys import enrol_own
+from app.commands.verify import verify
 from app.core import schema
 from app.core.db import transaction
 from app.core.ids import new_id
-from app.core.settings import HOME_VARIABLE, SETTINGS_FILE, get_settings
-from app.core.signing import BadSignature, key_id, new_signing_key, public_key_of, verify
+from app.core.settings import SETTINGS_FILE, get_settings
+from app.core.signing import new_signing_key
 from app.keys import service as keys
 from app.tables import Tenant
 
@@ -27,14 +28,10 @@ app = typer.Typer(
 )
 database = typer.Typer(no_args_is_help=True, help="Look after the database.")
 app.add_typer(database, name="db")
-out, err = Console(), Console(stderr=True)
+app.add_typer(keys_commands.app, name="keys")
+app.command()(verify)
 
-Home = Annotated[
-    Path, typer.Option(envvar=HOME_VARIABLE, help="The folder of everything the service writes.", file_okay=False)
-]
-DEFAULT_HOME = Path(".unlearn")
 TENANT = "default"
-PUBLIC_KEY_FILE = "report-key.pub"
 
 
 @app.command()
@@ -50,18 +47,17 @@ def init(
         err.print(f"{settings_file} exists already; a home is made once. Remove it by hand to start anew.")
         raise typer.Exit(1)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    signing_key = new_signing_key()
     lines = {
         "UNLEARN_SECRET_KEY": secrets.token_urlsafe(48),
-        "UNLEARN_SIGNING_KEY": signing_key,
+        "UNLEARN_SIGNING_KEY": new_signing_key(),
         "UNLEARN_DATA_PREFIXES": json.dumps([str(prefix.resolve()) for prefix in data_prefix or []]),
     }
     settings_file.touch(mode=0o600)
     settings_file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-    (home / PUBLIC_KEY_FILE).write_text(public_key_of(signing_key) + "\n")
-    _use(home)
+    use(home)
     schema.upgrade()
     key = _first_key()
+    enrol_own(home)
     err.print(f"Made {home}. The admin API key follows; it is shown this once:")
     typer.echo(key)
 
@@ -78,7 +74,7 @@ def serve(
     from app.embedded import Dispatcher  # noqa: PLC0415 - likewise
     from app.main import create_app  # noqa: PLC0415 - likewise
 
-    _use(home)
+    use(home)
     if not schema.is_current():
         err.print("The database is not at the newest migration: run `unlearn db upgrade` first.")
         raise typer.Exit(1)
@@ -101,64 +97,22 @@ def openapi() -> None:
     typer.echo(json.dumps(create_app().openapi(), indent=2, sort_keys=True))
 
 
-@app.command("verify")
-def verify_report(
-    report: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What GET /audit-reports/… answered.")],
-    key: Annotated[str | None, typer.Option(help="The public key, or a file with it.")] = None,
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Check a report's signature offline; exits with 1 if anything in it was changed."""
-    source = Path(key) if key else home / PUBLIC_KEY_FILE
-    public_key = source.read_text().strip() if source.is_file() else key or ""
-    try:
-        body = _signed_body(json.loads(report.read_bytes()), public_key)
-    except BadSignature as problem:
-        err.print(f"NOT VALID: {problem}")
-        raise typer.Exit(1) from problem
-    except (KeyError, TypeError, ValueError) as problem:
-        err.print("NOT VALID: this is not an audit report")
-        raise typer.Exit(1) from problem
-    out.print(f"Valid: every byte is as the holder of key {key_id(public_key)[:16]}… signed it.")
-    out.print(f"Verdict: {body['verdict']}")
-    for sentence in [*body["summary"], *body["limits"]]:
-        out.print(f"- {sentence}")
-
-
 @database.command("upgrade")
 def upgrade(home: Home = DEFAULT_HOME) -> None:
     """Bring the database to the newest migration; make the first tenant and key if there are none."""
-    _use(home)
+    use(home)
     schema.upgrade()
     with transaction() as session:
         fresh = session.scalar(select(Tenant.id).limit(1)) is None
     if fresh:
         err.print("The database is new. The admin API key follows; it is shown this once:")
         typer.echo(_first_key())
+    enrol_own(home)
 
 
 def main() -> None:
     """Entry point."""
     app()
-
-
-def _signed_body(document: dict[str, Any], public_key: str) -> dict[str, Any]:
-    """The report inside the envelope; what stands beside it for reading must say the same."""
-    body: dict[str, Any] = verify(document["envelope"], public_key)["predicate"]
-    if document["body"] != body or document["verdict"] != body["verdict"]:
-        raise BadSignature("the readable part differs from what was signed")
-    return body
-
-
-def _use(home: Path) -> None:
-    """Settings of this home, or what is wrong with them."""
-    os.environ[HOME_VARIABLE] = str(home.resolve())
-    get_settings.cache_clear()
-    try:
-        get_settings()
-    except ValidationError as problem:
-        wrong = "; ".join(f"UNLEARN_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in problem.errors())
-        err.print(f"{home} has no complete settings ({wrong}). `unlearn init --home {home}` makes a home.")
-        raise typer.Exit(1) from problem
 
 
 def _first_key() -> str:

@@ -12,12 +12,13 @@ from app.forget_requests.service import follow
 from app.jobs.routes import router as jobs
 from app.keys.routes import router as keys
 from app.models.routes import router as models
+from app.signing_keys.routes import router as signing_keys
 from app.web import openapi, problems
 from app.web.dependencies import known_query
 from app.web.health import router as health
 from app.web.limits import BodyLimit
 
-ROUTERS = (health, catalogue, datasets, models, forget_requests, jobs, audit_reports, keys)
+ROUTERS = (health, catalogue, datasets, models, forget_requests, jobs, audit_reports, keys, signing_keys)
 
 
 class Api(FastAPI):

@@ -125,12 +125,12 @@ def main(
             client.register(home / "data" / "pictures.parquet", architecture, normalisation, story.recipe, weights)
             asked = client.forget_three_things(story, pictures)
             paths = [client.save_report(name, request, reports) for name, request in asked]
-        public_key = reports / "report-key.pub"
-        public_key.write_text((home / "home" / "report-key.pub").read_text())
+            public_keys = reports / "signing-keys.json"
+            public_keys.write_bytes(client.call("GET", "/signing-keys").content)
     for path in paths:
         _show(json.loads(path.read_text()))
     for path in paths:
-        run_unlearn("verify", str(path), "--key", str(public_key))
+        run_unlearn("verify", str(path), "--key", str(public_keys))
         console.print(f"signature valid: {path}")
     console.print(f"Done in {time.monotonic() - started:.0f} s.")
 

@@ -6,44 +6,50 @@ from sqlalchemy.orm import Session
 
 from app.audit_log.service import record
 from app.catalogue.unions import AnyMethod
+from app.core.db import now
 from app.core.errors import NotFound
 from app.core.ids import new_id
 from app.core.params import Kind, MethodParams
-from app.core.settings import get_settings
 from app.core.signing import sign
+from app.domain.lifecycle import ReportStatus
 from app.domain.report import Asked, Measured, ReportBody, Subject
+from app.domain.rungs import said
 from app.domain.verdict import LIMITS, judge, summary, verdict
+from app.signing_keys import service as signing_keys
 from app.tables import AuditReport, Dataset, ForgetRequest, Model, ModelVersion
-from app.tables.base import utcnow
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://unlearnd.dev/audit-report/v1"
 _METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
 
 
-def assemble(session: Session, request: ForgetRequest, measured: Measured, *, result: ModelVersion) -> AuditReport:
-    """Judge the findings, write the report, sign it; one row, in the caller's transaction."""
-    report_id = new_id("ar")
-    body = _body(session, report_id, request, measured, result)
-    document = body.model_dump(mode="json")
+def assemble(
+    session: Session,
+    request: ForgetRequest,
+    measured: Measured,
+    *,
+    result: ModelVersion,
+    report_id: str | None = None,
+) -> AuditReport:
+    """Judge the findings, write the report, sign it; one row, in the caller's transaction.
+
+    Args:
+        session: the caller's.
+        request: that was carried out.
+        measured: what the worker found.
+        result: the new version.
+        report_id: the id under which the figures were stored; by default a new one.
+    """
     row = AuditReport(
-        id=report_id,
+        id=report_id or new_id("ar"),
         tenant_id=request.tenant_id,
         forget_request_id=request.id,
         job_id=request.job_id,
-        verdict=body.verdict,
-        body=document,
-        envelope=sign(_statement(body, document), get_settings().signing_key.get_secret_value()),
+        status=ReportStatus.COMPLETED,
     )
     session.add(row)
-    record(
-        session,
-        tenant_id=request.tenant_id,
-        actor="worker",
-        action="audit_report.signed",
-        resource=report_id,
-        data={"forget_request": request.id, "verdict": body.verdict},
-    )
+    private = signing_keys.in_force(session)  # first: a key must be older than what it signs
+    _complete(session, row, _body(session, row.id, request, measured, result), private)
     return row
 
 
@@ -71,9 +77,10 @@ def _body(
     dataset = session.get_one(Dataset, request.dataset_id)
     return ReportBody(
         report=report_id,
-        made_at=utcnow(),
+        job=request.job_id or "",
+        made_at=now(session),
         verdict=outcome,
-        summary=summary(kind, findings, outcome),
+        summary=[*summary(kind, findings, outcome), *said(measured.rungs)],
         asked=Asked(
             forget_request=request.id,
             external_id=request.external_id,
@@ -98,13 +105,32 @@ def _body(
             new_weights_sha256=result.weights_sha256,
             dataset=dataset.name,
             dataset_sha256=dataset.sha256 or "",
+            inputs="pictures" if len(dataset.input_shape or ()) == 3 else "records",
         ),
         sizes=measured.sizes,
         method_facts=measured.method_facts,
         findings=findings,
         cost=measured.cost,
         environment=measured.environment,
+        rungs=measured.rungs,
+        figures=measured.figures,
+        not_measured=measured.not_measured,
         limits=list(LIMITS),
+    )
+
+
+def _complete(session: Session, row: AuditReport, body: ReportBody, private: str) -> None:
+    """The body, its verdict, and the envelope over both."""
+    document = body.model_dump(mode="json")
+    row.verdict, row.body = body.verdict, document
+    row.envelope = sign(_statement(body, document), private)
+    record(
+        session,
+        tenant_id=row.tenant_id,
+        actor="worker",
+        action="audit_report.completed",
+        resource=row.id,
+        data={"forget_request": row.forget_request_id, "verdict": body.verdict},
     )
 
 

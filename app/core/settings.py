@@ -77,5 +77,10 @@ def get_settings() -> Settings:
     Raises:
         ValidationError: a value is missing, wrong, or contradicts another one.
     """
+    return read_settings()
+
+
+def read_settings() -> Settings:
+    """The settings as they stand now: for the one value that may change under a running process, the signing key."""
     home = Path(os.environ.get(HOME_VARIABLE, ".unlearn")).resolve()
     return Settings(home=home, _env_file=home / SETTINGS_FILE)

@@ -45,6 +45,15 @@ class VersionStatus(StrEnum):
     INVALID = "invalid"
 
 
+class ReportStatus(StrEnum):
+    """An audit report. That of a forget request is born completed."""
+
+    QUEUED = "queued"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class JobKind(StrEnum):
     """What a job does: each is one story of the worker's pipeline."""
 
@@ -52,15 +61,16 @@ class JobKind(StrEnum):
     VERSION_VALIDATION = "version_validation"
     FISHER = "fisher"
     UNLEARNING = "unlearning"
+    AUDIT = "audit"
 
 
-R, J, D, V = RequestStatus, JobStatus, DatasetStatus, VersionStatus
+R, J, D, V, A = RequestStatus, JobStatus, DatasetStatus, VersionStatus, ReportStatus
 
 REQUEST_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
     R.RECEIVED: frozenset({R.QUEUED, R.CANCELLED}),
     R.QUEUED: frozenset({R.RUNNING, R.CANCELLING, R.CANCELLED, R.FAILED}),
     R.RUNNING: frozenset({R.VERIFYING, R.QUEUED, R.CANCELLING, R.FAILED}),
-    R.VERIFYING: frozenset({R.COMPLETED, R.QUEUED, R.CANCELLING, R.FAILED}),
+    R.VERIFYING: frozenset({R.COMPLETED, R.RUNNING, R.QUEUED, R.CANCELLING, R.FAILED}),
     R.CANCELLING: frozenset({R.CANCELLED, R.COMPLETED, R.FAILED}),
     R.COMPLETED: frozenset(),
     R.FAILED: frozenset(),
@@ -85,11 +95,18 @@ VERSION_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
     V.READY: frozenset(),
     V.INVALID: frozenset(),
 }
+REPORT_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
+    A.QUEUED: frozenset({A.COMPLETED, A.FAILED, A.CANCELLED}),
+    A.COMPLETED: frozenset(),
+    A.FAILED: frozenset(),
+    A.CANCELLED: frozenset(),
+}
 ARROWS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     R: REQUEST_ARROWS,
     J: JOB_ARROWS,
     D: DATASET_ARROWS,
     V: VERSION_ARROWS,
+    A: REPORT_ARROWS,
 }
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.findings import Finding
 
@@ -17,12 +17,14 @@ class Document(BaseModel):
 class Cost(Document):
     """Wall-clock seconds on the worker."""
 
-    unlearning_seconds: float
-    """The method, with every Fisher diagonal that it computed."""
+    unlearning_seconds: float | None
+    """The method, with every Fisher diagonal that it computed; None if it was carried out elsewhere."""
     gold_seconds: float | None
     """One retraining from scratch on the same machine; None if none was made."""
     audit_seconds: float
     """Measuring all findings."""
+    drawing_seconds: float | None = None
+    """Measuring and drawing what the figures show."""
 
 
 class Environment(Document):
@@ -35,6 +37,41 @@ class Environment(Document):
     threads: int
 
 
+class Rung(Document):
+    """One method of the ladder that was tried, from the deployed version on."""
+
+    method: dict[str, Any]
+    """With all its parameters."""
+    verdict: str | None
+    """What its own audit came to; None if the method failed."""
+    left: str
+    """Why it was left, or why the climb ended there."""
+    seconds: float
+    """Wall-clock seconds of the method on the worker."""
+    audit_seconds: float
+    """Of its audit, gold models apart."""
+    published: bool
+    """The new version is what this one made."""
+
+
+class Figure(Document):
+    """A figure of the report: the drawing and the numbers behind it, both kept beside it and bound by their digests."""
+
+    name: str
+    title: str
+    caption: str
+    """How to read it, in a sentence or two."""
+    svg_sha256: str
+    data_sha256: str
+
+
+class NotMeasured(Document):
+    """A metric that was asked for and could not be measured."""
+
+    metric: str
+    reason: str
+
+
 class Measured(Document):
     """The facts that a worker hands over: no judgement yet."""
 
@@ -45,6 +82,10 @@ class Measured(Document):
     """What the method reported: selected fraction, thresholds, steps, warnings."""
     cost: Cost
     environment: Environment
+    rungs: list[Rung] = Field(default_factory=list)
+    """Every method that was tried, in order."""
+    figures: list[Figure] = Field(default_factory=list)
+    not_measured: list[NotMeasured] = Field(default_factory=list)
 
 
 class Subject(Document):
@@ -57,17 +98,19 @@ class Subject(Document):
     new_weights_sha256: str
     dataset: str
     dataset_sha256: str
+    inputs: Literal["pictures", "records"] = "records"
+    """What one sample is, in plain words."""
 
 
 class Asked(Document):
-    """The request, without ids of samples or subjects."""
+    """The request, without ids of samples or subjects. A stand-alone audit has no request and knows of no method."""
 
-    forget_request: str
+    forget_request: str | None
     external_id: str | None
     kind: str
     target: dict[str, Any]
     samples: int
-    method: dict[str, Any]
+    method: dict[str, Any] | None
     method_chosen_by: str
     method_reason: str | None
     paper: str
@@ -75,7 +118,7 @@ class Asked(Document):
     audit: dict[str, Any]
     seed: int
     received_at: datetime
-    due_at: datetime
+    due_at: datetime | None
 
 
 class ReportBody(Document):
@@ -83,6 +126,7 @@ class ReportBody(Document):
 
     schema_version: Literal["unlearnd/audit-report/v1"] = "unlearnd/audit-report/v1"
     report: str
+    job: str
     made_at: datetime
     verdict: str
     summary: list[str]
@@ -94,5 +138,9 @@ class ReportBody(Document):
     findings: list[Finding]
     cost: Cost
     environment: Environment
+    rungs: list[Rung] = Field(default_factory=list)
+    """Every method that was tried, in order; one where the caller named it."""
+    figures: list[Figure] = Field(default_factory=list)
+    not_measured: list[NotMeasured] = Field(default_factory=list)
     limits: list[str]
     """What this report does not prove."""

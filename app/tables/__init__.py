@@ -12,6 +12,7 @@ from app.tables.job import Job, JobEvent
 from app.tables.model import Model
 from app.tables.model_version import ModelVersion
 from app.tables.outbox import OutboxMessage
+from app.tables.signing_key import SigningKey
 from app.tables.tenant import Tenant
 from app.tables.tombstone import Tombstone
 
@@ -30,6 +31,7 @@ __all__ = [
     "Model",
     "ModelVersion",
     "OutboxMessage",
+    "SigningKey",
     "Tenant",
     "Tombstone",
 ]

@@ -1,6 +1,7 @@
 """ETags: a poll that changes nothing costs nothing, and nobody overwrites what they have not seen."""
 
 import hashlib
+from collections.abc import Mapping
 
 from fastapi import Response
 from pydantic import BaseModel
@@ -25,6 +26,16 @@ def conditional(body: BaseModel, if_none_match: str | None, *, etag: str | None 
     if if_none_match is not None and matches(if_none_match, tag):
         return Response(status_code=304, headers={"ETag": tag})
     return Response(body.model_dump_json(), status, {"ETag": tag}, "application/json")
+
+
+def as_stored(
+    content: bytes, media_type: str, if_none_match: str | None, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """These bytes and no others, with their ETag, or 304 if the caller has them."""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    if if_none_match is not None and matches(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    return Response(content, 200, {**(headers or {}), "ETag": tag}, media_type)
 
 
 def check_match(if_match: str | None, etag: str) -> None:

@@ -13,7 +13,7 @@ from app.tables import ApiKey, AuditLogEntry
 from app.tables.base import utcnow
 from tests.app.web.rig import Rig, problem
 
-OPEN = {"/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz", "/signing-keys"}
 
 
 def _scopes(dependant: Any) -> set[Scope]:

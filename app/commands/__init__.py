@@ -1,0 +1,1 @@
+"""Groups of the `unlearn` command: one file a noun."""
