@@ -9,6 +9,7 @@ from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
+from app.methods.certified_removal import CertifiedRemovalParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
 from app.methods.finetune import FinetuneParams
@@ -38,6 +39,7 @@ from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 
 METHODS = (
+    CertifiedRemovalParams,
     ConsistencyParams,
     DeepCleanParams,
     FinetuneParams,
@@ -63,7 +65,8 @@ ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, V
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
-    ConsistencyParams
+    CertifiedRemovalParams
+    | ConsistencyParams
     | DeepCleanParams
     | FinetuneParams
     | FisherForgettingParams

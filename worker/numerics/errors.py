@@ -47,3 +47,15 @@ class SamplesMixed(NumericsError):
     """The outputs for one sample depend on the others of its batch: there is no gradient of one sample."""
 
     code = "samples_mixed"
+
+
+class TooLarge(NumericsError):
+    """A matrix would be larger than what was allowed; nothing was allocated."""
+
+    code = "too_large"
+
+
+class NotConverged(NumericsError):
+    """An iteration did not come as close as it has to."""
+
+    code = "not_converged"
