@@ -1,0 +1,63 @@
+"""Two image sets, each with a small network and a recipe under which it overfits: where unlearning is compared."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+import torch
+
+from app.architectures.small_cnn import SmallCnnParams
+from worker.datasets import decode
+from worker.numerics.examples import Examples, Normalisation, TensorExamples
+from worker.numerics.recipe import Recipe
+
+
+class Ground(NamedTuple):
+    """A data set with a network that remembers what it was trained on."""
+
+    folder: str  # below the data folder
+    normalisation: Normalisation
+    samples: int  # of the training images, drawn once
+    network: SmallCnnParams
+    recipe: Recipe
+
+
+class Data(NamedTuple):
+    """Training images, and the test images in two halves."""
+
+    train: Examples
+    validation: Examples  # what values are chosen on
+    report: Examples  # what every published figure is measured on
+
+
+GROUNDS = {
+    "fashion_cnn": Ground(
+        "fashion-mnist",
+        Normalisation((0.286,), (0.353,)),
+        10_000,
+        SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=8),
+        Recipe(learning_rate=0.1, epochs=20, batch_size=64),
+    ),
+    "cifar10_cnn": Ground(
+        "cifar10",
+        Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
+        10_000,
+        SmallCnnParams(input_shape=(3, 32, 32), classes=10, width=8),
+        Recipe(learning_rate=0.05, epochs=16, batch_size=64),
+    ),
+}
+
+
+def read(data: Path, ground: Ground) -> Data:
+    """The ground's training images, and both halves of its test set; which images, depends on nothing else."""
+    order = torch.Generator().manual_seed(0)
+    train, test = (_examples(data / ground.folder / f"{part}.parquet", ground) for part in ("train", "test"))
+    first, second = torch.randperm(len(test), generator=order).chunk(2)
+    chosen = torch.randperm(len(train), generator=order)[: ground.samples]
+    return Data(train.at(chosen), test.at(first), test.at(second))
+
+
+def _examples(path: Path, ground: Ground) -> TensorExamples:
+    table = pq.read_table(path, columns=["image", "label"])
+    labels = torch.tensor(table["label"].to_pylist())
+    return TensorExamples(decode(table["image"], 0), labels, torch.arange(len(labels)), ground.normalisation)
