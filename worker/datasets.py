@@ -47,7 +47,8 @@ class Manifest:
     """A Parquet file, or a folder of them, with a mapping from our columns to its own.
 
     Without a split column the file name decides as is usual for published data sets: `train*.parquet`, `test*.parquet`,
-    `validation*.parquet`; any other file is training data.
+    `validation*.parquet`; any other file is training data. Models learn from `train`, audits measure on `test`, and
+    methods that need data of neither kind look at `validation`.
     """
 
     path: Path

@@ -28,7 +28,7 @@ from app.forget_requests import service as forget_requests
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.transforms.mask import MaskParams
 from worker import artifacts, registry
-from worker.datasets import Manifest, examples_at
+from worker.datasets import SPLITS, Manifest, examples_at
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Change, Examples, Normalisation
 from worker.numerics.fisher import Fisher, fisher_diagonal
@@ -65,15 +65,14 @@ class Data:
 
     @cached_property
     def index(self) -> dict[str, Tensor]:
-        """`positions`, `labels` `(N,)` int64 and `train`, `test` `(N,)` bool, ordered by position."""
+        """`positions`, `labels` `(N,)` int64 and `train`, `test`, `validation` `(N,)` bool, ordered by position."""
         table = pq.read_table(Path(self.dataset.index_path or ""), columns=["position", "label", "split"])
         table = table.sort_by("position")
         splits = table["split"].to_pylist()
         return {
             "positions": torch.from_numpy(table["position"].to_numpy().copy()),
             "labels": torch.from_numpy(table["label"].to_numpy().copy()),
-            "train": torch.tensor([s == "train" for s in splits]),
-            "test": torch.tensor([s == "test" for s in splits]),
+            **{split: torch.tensor([s == split for s in splits]) for split in SPLITS},
         }
 
     @cached_property
@@ -265,6 +264,7 @@ def problem_of(case: Case, run: Run) -> Problem:
         forget=d_f,
         forget_clean=_clean(case, d_f),
         retain=data.select(keep),
+        held_out=_held_out(case),
         transform=case.trigger,
         fisher=_fisher_without(case, build, old, gone, run),
         initial=_initial(case, build),
@@ -277,7 +277,9 @@ def problem_of(case: Case, run: Run) -> Problem:
 def sets_of(case: Case, problem: Problem) -> dict[str, Examples]:
     """What the audit measures on, by the names of `worker.numerics.outcome.Bench`; only what exists for the kind."""
     index, label, trigger = case.data.index, case.label, case.trigger
-    known = ~torch.isin(index["labels"], torch.tensor([*case.gone_classes, *([] if label is None else [label])]))
+    known = _known(case)
+    if label is not None:
+        known &= index["labels"] != label
     test = case.data.select(index["test"] & known)
     sets: dict[str, Examples | None] = {
         "retain": problem.retain,
@@ -304,6 +306,18 @@ def _clean(case: Case, d_f: Examples) -> Examples | None:
     if case.kind not in FEATURE_KINDS or cleaning is None:
         return None
     return d_f.through(cleaning)
+
+
+def _held_out(case: Case) -> Examples | None:
+    """What a method may compare with: never the split `test`, which the audit measures on."""
+    if Need.HELD_OUT not in case.method.needs(case.kind):
+        return None
+    return case.data.select(case.data.index["validation"] & _known(case))
+
+
+def _known(case: Case) -> Tensor:
+    """The mask `(N,)` of what is not of a class that the base version has forgotten."""
+    return ~torch.isin(case.data.index["labels"], torch.tensor(case.gone_classes, dtype=torch.int64))
 
 
 def _initial(case: Case, build: Build) -> Weights | None:

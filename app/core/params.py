@@ -33,6 +33,7 @@ class Need(StrEnum):
     FORGET = "forget"  # D_f
     FORGET_CLEAN = "forget_clean"  # D_f without the information
     RETAIN = "retain"  # D_r
+    HELD_OUT = "held_out"  # data like D, neither trained on nor audited on: split "validation"
     FISHER = "fisher"  # the stored Fisher diagonal of the version
     INITIAL_WEIGHTS = "initial_weights"  # the weights before training, or the seed that builds them
     RECIPE = "recipe"  # how the model was trained

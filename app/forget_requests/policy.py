@@ -23,6 +23,7 @@ ALWAYS = frozenset({Need.FORGET, Need.RETAIN, Need.FORGET_CLEAN})
 """What every accepted request brings: the last one only where it is needed."""
 
 REMEDIES: Mapping[Need, str] = {
+    Need.HELD_OUT: "held-out samples (split `validation` of the data set)",
     Need.FISHER: "the stored Fisher diagonal (POST …/versions/{v}/fisher)",
     Need.INITIAL_WEIGHTS: "the initial weights (PUT …/versions/{v}/initial-weights, or recipe.initial_seed)",
     Need.RECIPE: "the training recipe of the model",

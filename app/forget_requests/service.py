@@ -68,7 +68,7 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     asked_for = targets.resolve(wish.target, dataset)
     pairs = _pairs(session, wish, dataset, asked_for, tenant_id)
     kind = Kind(wish.target.kind)
-    choice = _method(session, wish, model, version, kind)
+    choice = _method(session, wish, model, version, dataset)
     _check_audit(session, wish.audit, model)
     free, covered = tombstones.not_yet_claimed(session, version, dataset.id, asked_for, kind)
     _check_something_stays(session, dataset, free, kind)
@@ -285,10 +285,11 @@ def _version_id(session: Session, wish: ForgetRequestIn, model: Model) -> tuple[
     return "/alias", alias.version_id
 
 
-def _method(session: Session, wish: ForgetRequestIn, model: Model, version: ModelVersion, kind: Kind) -> Choice:
+def _method(session: Session, wish: ForgetRequestIn, model: Model, version: ModelVersion, dataset: Dataset) -> Choice:
     recipe = model.recipe or {}
     there = {
         Need.FISHER: version.fisher_path is not None,
+        Need.HELD_OUT: _held_out(dataset, getattr(wish.target, "label", None)) > 0,
         Need.RECIPE: model.recipe is not None,
         Need.INITIAL_WEIGHTS: version.initial_weights_path is not None or recipe.get("initial_seed") is not None,
         Need.TRANSFORM: getattr(wish.target, "transform", None) is not None,
@@ -296,7 +297,13 @@ def _method(session: Session, wish: ForgetRequestIn, model: Model, version: Mode
     has = frozenset(need for need, found in there.items() if found)
     pending = models.fisher_status(session, version) == "pending"
     wanted = wish.method if isinstance(wish.method, MethodParams) else None
-    return choose(wanted, kind, Stock(has, fisher_pending=pending))
+    return choose(wanted, Kind(wish.target.kind), Stock(has, fisher_pending=pending))
+
+
+def _held_out(dataset: Dataset, label: int | None) -> int:
+    """Samples of the split that methods may look at: of the class, where one is forgotten."""
+    counts = (dataset.counts or {}).get("validation", {})
+    return sum(counts.values()) if label is None else counts.get(str(label), 0)
 
 
 def _check_audit(session: Session, audit: AuditIn, model: Model) -> None:

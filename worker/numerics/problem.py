@@ -26,6 +26,7 @@ class Problem:
     forget: Examples | None = None  # D_f
     forget_clean: Examples | None = None  # D_f,clean
     retain: Examples | None = None  # D_r
+    held_out: Examples | None = None  # data like D that was neither trained on nor is what the audit measures on
     transform: Change | None = None  # T, which adds the information to raw inputs (patterns B and C)
     fisher: Fisher | None = None  # S_D and N at θ_old, over all the data the stored diagonal was computed on
     initial: Weights | None = None  # weights before training
