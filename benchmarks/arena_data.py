@@ -34,16 +34,16 @@ GROUNDS = {
     "fashion_cnn": Ground(
         "fashion-mnist",
         Normalisation((0.286,), (0.353,)),
-        10_000,
+        6_000,
         SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=8),
         Recipe(learning_rate=0.1, epochs=20, batch_size=64),
     ),
     "cifar10_cnn": Ground(
         "cifar10",
         Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
-        10_000,
+        6_000,
         SmallCnnParams(input_shape=(3, 32, 32), classes=10, width=8),
-        Recipe(learning_rate=0.05, epochs=16, batch_size=64),
+        Recipe(learning_rate=0.05, epochs=12, batch_size=64),
     ),
 }
 

@@ -91,15 +91,18 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def options(name: str, claim: str | None, arguments: Sequence[str] | None, *, grounds: Sequence[str]) -> Effort:
+def options(parser: argparse.ArgumentParser, *, grounds: Sequence[str]) -> argparse.ArgumentParser:
     """The command line: `--quick`, `--ground`, `--seeds`, `--data`, `--cache`."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=claim)
     parser.add_argument("--quick", action="store_true", help="one seed on a tenth of the images; nothing is stored")
     parser.add_argument("--ground", choices=grounds, action="append", help="only this one; may be repeated")
     parser.add_argument("--seeds", type=int, default=3, help="pretrained networks, each with a D_f of its own")
     parser.add_argument("--cache", type=Path, default=REPOSITORY / "build" / "arena", help="where trainings are kept")
     add_data_option(parser)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def effort_of(given: argparse.Namespace, *, grounds: Sequence[str]) -> Effort:
+    """What the command line asked for."""
     return Effort(
         given.quick,
         (given.ground or list(grounds))[: 1 if given.quick else None],

@@ -5,6 +5,7 @@ figures on the half of the test set that nothing was chosen on. Controls: nothin
 as long; a random choice of as many weights, reset and fine-tuned like DeepClean's.
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.sparse import SparseParams
 from benchmarks.arena import Method, by, no_op
-from benchmarks.arena_runs import UNITS, Runs, options, run, setting, summary, write
+from benchmarks.arena_data import GROUNDS
+from benchmarks.arena_runs import UNITS, Runs, effort_of, options, run, setting, summary, write
 from benchmarks.arena_tables import COLUMNS, Rows, markdown, plot
 from benchmarks.environment import environment
 from worker.methods.deepclean import EPOCHS_CLASS, EPOCHS_SAMPLES, FRACTION, reset
@@ -43,7 +45,9 @@ SHOWN = ("delta_acc_df", "delta_mia", *COLUMNS, "selected_fraction", "gamma")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, store, print the tables."""
-    effort, began_in = options("deepclean", __doc__, arguments, grounds=("fashion_cnn", "cifar10_cnn")), environment()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.deepclean", description=__doc__)
+    given, began_in = options(parser, grounds=list(GROUNDS)).parse_args(arguments), environment()
+    effort = effort_of(given, grounds=list(GROUNDS))
 
     def keep(runs: Runs) -> None:
         if not effort.quick:

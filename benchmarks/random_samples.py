@@ -1,0 +1,165 @@
+"""The open problem: a tenth of the training images, drawn at random, forgotten as if retrained, five times as fast.
+
+`--search` plays many ways of starting again and going on, on networks of their own, and measures on the validation half
+of the test set. Without it, those that were chosen there are played on other networks and measured on the other half.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from app.methods.deepclean import DeepCleanParams
+from app.methods.finetune import FinetuneParams
+from app.methods.neggrad_plus import NeggradPlusParams
+from app.methods.random_label import RandomLabelParams
+from app.methods.salun import SalunParams
+from app.methods.sparse import SparseParams
+from benchmarks.arena import Method, by, no_op, round_of
+from benchmarks.arena_data import GROUNDS, read
+from benchmarks.arena_runs import UNITS, Runs, effort_of, options, play, quick, setting, summary, write
+from benchmarks.arena_tables import Rows, by_gap, markdown, plot
+from benchmarks.environment import environment
+from worker.numerics.descent import descend
+from worker.numerics.finetuning import fine_tuning, kept
+from worker.numerics.guards import changed
+from worker.numerics.outcome import Outcome
+from worker.numerics.problem import Problem, required
+from worker.numerics.training import cross_entropy
+from worker.numerics.weights import Weights, network_with, weights_of
+
+RESULTS = Path(__file__).parent / "results"
+SEARCH_SEEDS = 1000  # added to a seed: no network of the search is among those that are reported
+
+
+class Again(NamedTuple):
+    """From where to go on, and how."""
+
+    epochs: int
+    rate: float = 1.0  # first learning rate, in peak rates of the recipe; by a cosine to 0
+    last: int = 0  # layers, from the answer backwards, that are set to what they were before training
+    alone: bool = False  # whether only those learn
+    shrink: float = 1.0  # share of the old weights in θ ← shrink·θ_old + (1 − shrink)·θ_init
+    sparsity: float = 0.0  # α of the first step in α‖θ‖₁, falling to 0
+    decay: float = 0.0
+
+
+SEARCH: Mapping[str, Method | Again] = {
+    "no_op": no_op,
+    "finetune_1": by(FinetuneParams(rate_factor=1.0)),
+    "finetune": by(FinetuneParams()),
+    "finetune_2.5": by(FinetuneParams(rate_factor=2.5)),
+    "finetune_2.5_4": by(FinetuneParams(rate_factor=2.5, epochs=4)),
+    "sparse": by(SparseParams()),
+    "deepclean": by(DeepCleanParams()),
+    "neggrad_plus": by(NeggradPlusParams()),
+    "random_label": by(RandomLabelParams()),
+    "salun": by(SalunParams()),
+    "retrain_4": Again(epochs=4, shrink=0.0),
+    "retrain_4_half": Again(epochs=4, shrink=0.0, rate=0.5),
+    "last_1": Again(epochs=3, last=1),
+    "last_2": Again(epochs=3, last=2),
+    "last_2_4": Again(epochs=4, last=2),
+    "last_2_4_half": Again(epochs=4, last=2, rate=0.5),
+    "last_3_4": Again(epochs=4, last=3),
+    "last_2_alone_4": Again(epochs=4, last=2, alone=True),
+    "last_2_alone_8": Again(epochs=8, last=2, alone=True),
+    "last_2_alone_8_half": Again(epochs=8, last=2, alone=True, rate=0.5),
+    "shrink_.6_4": Again(epochs=4, shrink=0.6),
+    "shrink_.4_4": Again(epochs=4, shrink=0.4),
+    "shrink_.2_4": Again(epochs=4, shrink=0.2),
+}
+CHOSEN: Mapping[str, Method | Again] = {
+    name: SEARCH[name] for name in ("no_op", "finetune", "sparse", "retrain_4", "last_2_4", "last_2_alone_8")
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Search, or report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.random_samples", description=__doc__)
+    parser.add_argument("--search", action="store_true", help="choose, on other networks and the validation half")
+    given, began_in = options(parser, grounds=list(GROUNDS)).parse_args(arguments), environment()
+    effort, search = effort_of(given, grounds=list(GROUNDS)), bool(given.search)
+    torch.set_num_threads(1)
+    stem, methods = ("random_samples_search", SEARCH) if search else ("random_samples", CHOSEN)
+    runs: Runs = {}
+    for name in effort.grounds:
+        ground = quick(GROUNDS[name]) if effort.quick else GROUNDS[name]
+        data = read(effort.data, ground)
+        for seed in effort.seeds:
+            held_out, number = (data.validation, SEARCH_SEEDS + seed) if search else (data.report, seed)
+            one = round_of(ground, data, effort.store, "random", number, held_out=held_out)
+            into = runs.setdefault(name, {}).setdefault("random", {})
+            play(one, {label: method_of(way) for label, way in methods.items()}, into, f"{name} seed {number}")
+            if not effort.quick:
+                document = {"claim": __doc__, "units": UNITS, "setting": setting(effort.grounds)}
+                models = summary(runs)
+                write(RESULTS / f"{stem}.json", document | {"models": models, "runs": runs, "environment": began_in})
+                (RESULTS / f"{stem}.md").write_text(tables(models) + "\n")
+    models = summary(runs)
+    print(tables(models))
+    if not effort.quick:
+        plot({f"{ground}, random": found["random"] for ground, found in models.items()}, RESULTS / f"{stem}.png")
+
+
+def method_of(way: Method | Again) -> Method:
+    """A way of starting again as a method."""
+    return (lambda problem: again(problem, way)) if isinstance(way, Again) else way
+
+
+def again(problem: Problem, way: Again) -> Outcome:
+    """Go back by a part of the way, or of the layers, and learn D_r from there.
+
+        θ ← shrink·θ_old + (1 − shrink)·θ_init,   the last layers: θ_init
+        θ ← descend CE(D_r) + α_t‖θ‖₁
+
+    Source: of resetting the last layers and training them alone: Goel et al., Towards Adversarial Evaluations for
+    Inexact Machine Unlearning, 2022 (EU-k); of shrinking towards fresh weights: Ash & Adams, On Warm-Starting Neural
+    Network Training, 2020.
+    """
+    recipe, initial = required(problem.recipe, "the recipe"), required(problem.initial, "the initial weights")
+    network = network_with(problem.build, problem.old)
+    chosen = names_of_last(network, way.last)
+    network.load_state_dict(
+        {
+            name: initial[name] if name in chosen else way.shrink * old + (1 - way.shrink) * initial[name]
+            for name, old in problem.old.items()
+        }
+    )
+    plan = fine_tuning(recipe, rate_factor=way.rate, epochs=way.epochs)
+    plan = replace(plan, sparsity=way.sparsity, weight_decay=way.decay or plan.weight_decay)
+    descend(
+        network,
+        kept(problem),
+        cross_entropy,
+        plan,
+        seed=problem.seed,
+        only=masks(problem.old, chosen) if way.alone else None,
+        train_mode=True,
+    )
+    return Outcome(changed(problem.old, weights_of(network)))
+
+
+def names_of_last(network: nn.Module, count: int) -> set[str]:
+    """Parameters of the last `count` modules that have any of their own."""
+    owners = [name for name, module in network.named_modules() if list(module.parameters(recurse=False))]
+    chosen = owners[len(owners) - count :]
+    return {f"{owner}.{name}" for owner in chosen for name, _ in network.get_submodule(owner).named_parameters()}
+
+
+def masks(weights: Weights, names: set[str]) -> dict[str, Tensor]:
+    """All of these tensors, none of the others."""
+    return {name: torch.ones_like(weights[name], dtype=torch.bool) for name in names}
+
+
+def tables(models: Mapping[str, Mapping[str, Rows]]) -> str:
+    """A table for each ground, the nearest to gold first."""
+    return "\n\n".join(f"**{ground}**\n\n{markdown(by_gap(found['random']))}" for ground, found in models.items())
+
+
+if __name__ == "__main__":
+    main()
