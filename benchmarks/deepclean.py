@@ -5,9 +5,7 @@ figures on the half of the test set that nothing was chosen on. Controls: nothin
 as long; a random choice of as many weights, reset and fine-tuned like DeepClean's.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
@@ -17,10 +15,11 @@ from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.sparse import SparseParams
-from benchmarks.arena import Method, by, no_op
+from benchmarks.arena import SCENARIOS, Method, by, no_op
 from benchmarks.arena_data import GROUNDS
-from benchmarks.arena_runs import UNITS, Runs, effort_of, options, run, setting, summary, write
-from benchmarks.arena_tables import COLUMNS, Rows, markdown, plot
+from benchmarks.arena_report import Models, Report, carried_out
+from benchmarks.arena_runs import effort_of, options
+from benchmarks.arena_tables import COLUMNS, markdown
 from benchmarks.environment import environment
 from worker.methods.deepclean import EPOCHS_CLASS, EPOCHS_SAMPLES, FRACTION, reset
 from worker.numerics.descent import descend
@@ -33,7 +32,6 @@ from worker.numerics.selection import select, threshold
 from worker.numerics.training import cross_entropy
 from worker.numerics.weights import network_with, weights_of
 
-RESULTS = Path(__file__).parent / "results"
 SLIDES = {
     "VGG-16": {"random": (-3.88, -2.84, 201 / 60), "class": (0.0, 3.64, 228 / 60)},
     "ResNet-18": {"random": (-3.68, -5.33, 284 / 71), "class": (0.0, -8.04, 305 / 70)},
@@ -45,26 +43,12 @@ SHOWN = ("delta_acc_df", "delta_mia", *COLUMNS, "selected_fraction", "gamma")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, store, print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.deepclean", description=__doc__)
-    given, began_in = options(parser, grounds=list(GROUNDS)).parse_args(arguments), environment()
-    effort = effort_of(given, grounds=list(GROUNDS))
-
-    def keep(runs: Runs) -> None:
-        if not effort.quick:
-            document = {"claim": __doc__, "units": UNITS, "setting": setting(effort.grounds), "slides": SLIDES}
-            write(
-                RESULTS / "deepclean.json", document | {"models": summary(runs), "runs": runs, "environment": began_in}
-            )
-
-    models = summary(run(effort, methods, keep))
-    table = tables(models)
-    print(table)
-    if not effort.quick:
-        (RESULTS / "deepclean.md").write_text(table + "\n")
-        plot({f"{g}, {s}": rows for g, found in models.items() for s, rows in found.items()}, RESULTS / "deepclean.png")
+    given = options("deepclean", __doc__, grounds=list(GROUNDS)).parse_args(arguments)
+    report = Report("deepclean", __doc__, tables, environment(), more={"slides": SLIDES})
+    carried_out(report, effort_of(given, grounds=list(GROUNDS)), methods, scenarios=SCENARIOS)
 
 
-def methods(ground: str, scenario: str) -> Mapping[str, Method]:  # noqa: ARG001 - the same for all grounds
+def methods(scenario: str) -> Mapping[str, Method]:
     """DeepClean as it is by default and as it could be, its controls, and what the slides compare it with."""
     epochs = EPOCHS_CLASS if scenario == "class" else EPOCHS_SAMPLES
     wider = {"fraction": 0.3, "epochs": 2 if scenario == "class" else 3}
@@ -94,7 +78,7 @@ def random_mask(problem: Problem, *, fraction: float, epochs: int) -> Outcome:
     return Outcome(changed(problem.old, weights_of(network)), {"selected_fraction": selection.fraction})
 
 
-def tables(models: Mapping[str, Mapping[str, Rows]]) -> str:
+def tables(models: Models) -> str:
     """A table for each ground and scenario, and the slides' figures."""
     ours = [
         f"**{ground}, {scenario}**\n\n{markdown(rows, SHOWN)}"

@@ -4,10 +4,8 @@
 of the test set. Without it, those that were chosen there are played on other networks and measured on the other half.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -19,10 +17,11 @@ from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.random_label import RandomLabelParams
 from app.methods.salun import SalunParams
 from app.methods.sparse import SparseParams
-from benchmarks.arena import Method, by, no_op, round_of
-from benchmarks.arena_data import GROUNDS, read
-from benchmarks.arena_runs import UNITS, Runs, effort_of, options, play, quick, setting, summary, write
-from benchmarks.arena_tables import Rows, by_gap, markdown, plot
+from benchmarks.arena import Method, by, no_op
+from benchmarks.arena_data import GROUNDS
+from benchmarks.arena_report import Models, Report, carried_out
+from benchmarks.arena_runs import effort_of, options
+from benchmarks.arena_tables import by_gap, markdown
 from benchmarks.environment import environment
 from worker.numerics.descent import descend
 from worker.numerics.finetuning import fine_tuning, kept
@@ -31,9 +30,6 @@ from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Problem, required
 from worker.numerics.training import cross_entropy
 from worker.numerics.weights import Weights, network_with, weights_of
-
-RESULTS = Path(__file__).parent / "results"
-SEARCH_SEEDS = 1000  # added to a seed: no network of the search is among those that are reported
 
 
 class Again(NamedTuple):
@@ -80,30 +76,14 @@ CHOSEN: Mapping[str, Method | Again] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search, or report."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.random_samples", description=__doc__)
+    parser = options("random_samples", __doc__, grounds=list(GROUNDS))
     parser.add_argument("--search", action="store_true", help="choose, on other networks and the validation half")
-    given, began_in = options(parser, grounds=list(GROUNDS)).parse_args(arguments), environment()
-    effort, search = effort_of(given, grounds=list(GROUNDS)), bool(given.search)
-    torch.set_num_threads(1)
-    stem, methods = ("random_samples_search", SEARCH) if search else ("random_samples", CHOSEN)
-    runs: Runs = {}
-    for name in effort.grounds:
-        ground = quick(GROUNDS[name]) if effort.quick else GROUNDS[name]
-        data = read(effort.data, ground)
-        for seed in effort.seeds:
-            held_out, number = (data.validation, SEARCH_SEEDS + seed) if search else (data.report, seed)
-            one = round_of(ground, data, effort.store, "random", number, held_out=held_out)
-            into = runs.setdefault(name, {}).setdefault("random", {})
-            play(one, {label: method_of(way) for label, way in methods.items()}, into, f"{name} seed {number}")
-            if not effort.quick:
-                document = {"claim": __doc__, "units": UNITS, "setting": setting(effort.grounds)}
-                models = summary(runs)
-                write(RESULTS / f"{stem}.json", document | {"models": models, "runs": runs, "environment": began_in})
-                (RESULTS / f"{stem}.md").write_text(tables(models) + "\n")
-    models = summary(runs)
-    print(tables(models))
-    if not effort.quick:
-        plot({f"{ground}, random": found["random"] for ground, found in models.items()}, RESULTS / f"{stem}.png")
+    given = parser.parse_args(arguments)
+    stem, ways = ("random_samples_search", SEARCH) if given.search else ("random_samples", CHOSEN)
+    played = {name: method_of(way) for name, way in ways.items()}
+    report = Report(stem, __doc__, tables, environment())
+    effort = effort_of(given, grounds=list(GROUNDS))
+    carried_out(report, effort, lambda _: played, scenarios=("random",), search=given.search)
 
 
 def method_of(way: Method | Again) -> Method:
@@ -156,7 +136,7 @@ def masks(weights: Weights, names: set[str]) -> dict[str, Tensor]:
     return {name: torch.ones_like(weights[name], dtype=torch.bool) for name in names}
 
 
-def tables(models: Mapping[str, Mapping[str, Rows]]) -> str:
+def tables(models: Models) -> str:
     """A table for each ground, the nearest to gold first."""
     return "\n\n".join(f"**{ground}**\n\n{markdown(by_gap(found['random']))}" for ground, found in models.items())
 
