@@ -25,10 +25,12 @@ from app.core.params import (
 from app.core.settings import get_settings
 from app.datasets.paths import parquet_files, permitted
 from app.forget_requests import service as forget_requests
+from app.models.schemas import Augmentation, RandomCrop, TrainingRecipe
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.transforms.mask import MaskParams
 from worker import artifacts, registry
 from worker.datasets import SPLITS, Manifest, examples_at
+from worker.numerics import augmentation
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Change, Examples, Normalisation
 from worker.numerics.fisher import Fisher, fisher_diagonal
@@ -333,7 +335,19 @@ def _initial(case: Case, build: Build) -> Weights | None:
 def _recipe(model: Model) -> Recipe | None:
     if model.recipe is None:
         return None
-    return Recipe(**{k: v for k, v in model.recipe.items() if k not in {"optimizer", "initial_seed"}})
+    return recipe_of(TrainingRecipe.model_validate(model.recipe))
+
+
+def recipe_of(recipe: TrainingRecipe) -> Recipe:
+    """What is registered, as the numerics take it: the gold of every audit is trained by exactly this."""
+    facts = recipe.model_dump(exclude={"initial_seed", "augmentation"})
+    return Recipe(**facts, augmentation=tuple(_augmentation(step) for step in recipe.augmentation))
+
+
+def _augmentation(step: Augmentation) -> augmentation.Augmentation:
+    if isinstance(step, RandomCrop):
+        return augmentation.RandomCrop(step.padding)
+    return augmentation.HorizontalFlip()
 
 
 def _fisher_without(case: Case, build: Build, old: Weights, gone: Tensor, run: Run) -> Fisher | None:

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.catalogue.unions import AnyArchitecture
 from app.datasets.schemas import FilePath
@@ -27,21 +28,62 @@ class Preprocessing(_Closed):
     std: Annotated[list[Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=1, max_length=65_536)]
 
 
-class TrainingRecipe(_Closed):
-    """How the model was trained: what a gold retraining needs."""
+class HorizontalFlip(_Closed):
+    """Left becomes right, for every image with probability ½."""
 
-    optimizer: Literal["sgd"] = "sgd"
+    name: Literal["horizontal_flip"] = "horizontal_flip"
+
+
+class RandomCrop(_Closed):
+    """A window of the image's own size, anywhere in the image with a margin of black around it."""
+
+    name: Literal["random_crop"] = "random_crop"
+    padding: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Pixels of the margin on each side; less than the image's shorter side has."""
+
+
+Augmentation = Annotated[HorizontalFlip | RandomCrop, Field(discriminator="name")]
+
+
+class TrainingRecipe(_Closed):
+    """How the model was trained: what a gold retraining needs, which does exactly this."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0, le=100)]
     """At its peak."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """β₁, where the optimizer is Adam; its β₂ is 0.999."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Added to the gradient, by Adam too."""
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 256
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: Annotated[float | None, Field(gt=0, le=1e9)] = None
     """Largest norm of the gradient."""
+    loss: Literal["cross_entropy", "sd"] = "cross_entropy"
+    """`sd`: cross entropy plus γ times the mean over the batch of the standard deviation of a sample's logits."""
+    sd_strength: Annotated[float | None, Field(title="γ", gt=0, le=1e6, validate_default=True)] = None
+    """Of the loss `sd`, which must have it; no other has."""
+    augmentation: Annotated[list[Augmentation], Field(max_length=2)] = []
+    """What is done to the images of every batch, in this order; each at most once."""
     initial_seed: Annotated[int | None, Field(ge=0, lt=2**63)] = None
     """The seed from which this service's factory built the initial weights; leave it out if trained elsewhere."""
+
+    @field_validator("sd_strength")
+    @classmethod
+    def _belongs_to_its_loss(cls, strength: float | None, info: ValidationInfo) -> float | None:
+        if strength is None and info.data.get("loss") == "sd":
+            raise PydanticCustomError("missing", "The loss sd has a strength")
+        if strength is not None and info.data.get("loss") == "cross_entropy":
+            raise ValueError("only the loss sd has a strength")
+        return strength
+
+    @field_validator("augmentation")
+    @classmethod
+    def _once_each(cls, steps: list[Augmentation]) -> list[Augmentation]:
+        if len({step.name for step in steps}) < len(steps):
+            raise ValueError("each at most once")
+        return steps
 
 
 class ModelIn(_Closed):

@@ -16,7 +16,7 @@ from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow,
 from app.jobs import service as jobs
 from app.jobs.schemas import ProgressOut
 from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
-from app.models.schemas import FisherIn, FisherOut, ModelIn, ModelOut, Role, VersionOut
+from app.models.schemas import FisherIn, FisherOut, ModelIn, ModelOut, RandomCrop, Role, TrainingRecipe, VersionOut
 from app.tables import Dataset, Job, Model, ModelVersion
 from app.web.pages import Page, Paging, fetch
 from app.web.text import is_id
@@ -57,6 +57,18 @@ def _check_fit(wish: ModelIn, dataset: Dataset) -> None:
                 f"Give one number, or one for each of {shape[0]}.",
                 code="preprocessing_misfit",
             )
+    if wish.recipe:
+        _check_augmentation(wish.recipe, shape)
+
+
+def _check_augmentation(recipe: TrainingRecipe, shape: tuple[int, ...]) -> None:
+    if recipe.augmentation and len(shape) != 3:
+        message = "Only images are augmented; the inputs of this data set are none."
+        raise invalid_field("/recipe/augmentation", message, code="augmentation_misfit")
+    for number, step in enumerate(recipe.augmentation):
+        if isinstance(step, RandomCrop) and step.padding >= min(shape[1:]):
+            pointer = f"/recipe/augmentation/{number}/padding"
+            raise invalid_field(pointer, f"The margin must be below {min(shape[1:])}.", code="augmentation_misfit")
 
 
 def get(session: Session, ref: str, *, tenant_id: str) -> Model:

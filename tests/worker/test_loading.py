@@ -1,7 +1,7 @@
 """What a job reads is what was registered, and lies where the operator allows it."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
+from app.models.schemas import TrainingRecipe
 from app.tables import Dataset, ForgetRequest, Model, ModelVersion
 from app.transforms.tile import TileParams
 from tests.conftest import Home
@@ -20,8 +21,10 @@ from tests.journeys import material
 from worker import registry
 from worker.artifacts import write_fisher
 from worker.datasets import Manifest, validate
-from worker.loading import Case, Data, build_of, manifest_of, problem_of, weights_of
+from worker.loading import Case, Data, build_of, manifest_of, problem_of, recipe_of, weights_of
+from worker.numerics.augmentation import HorizontalFlip, RandomCrop
 from worker.numerics.fisher import Fisher, fisher_diagonal
+from worker.numerics.recipe import Recipe
 from worker.numerics.run import Quiet
 from worker.numerics.weights import network_with
 
@@ -145,6 +148,29 @@ def test_the_fisher_that_a_method_is_given_rests_on_d_f_and_d_r(
     assert downdated.count == direct.count == len(kept)
     for name, total in direct.sums.items():
         assert torch.allclose(downdated.sums[name], total, rtol=1e-4, atol=1e-5 * float(total.max()))
+
+
+def test_the_gold_is_given_the_registered_recipe_whole() -> None:
+    registered = TrainingRecipe.model_validate(
+        {
+            "optimizer": "adam",
+            "learning_rate": 0.1,
+            "momentum": 0.5,
+            "weight_decay": 0.01,
+            "epochs": 3,
+            "batch_size": 32,
+            "schedule": "constant",
+            "clip": 2.0,
+            "loss": "sd",
+            "sd_strength": 4.0,
+            "augmentation": [{"name": "random_crop", "padding": 2}, {"name": "horizontal_flip"}],
+            "initial_seed": 1,
+        }
+    )
+    steps = (RandomCrop(2), HorizontalFlip())
+    expected = Recipe(0.1, 3, 32, 0.5, 0.01, "constant", 2.0, "adam", "sd", 4.0, steps)
+    assert recipe_of(registered) == expected
+    assert TrainingRecipe.model_validate({**asdict(expected), "initial_seed": 1}) == registered
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ class Plan:
             weight_decay=recipe.weight_decay,
             schedule=recipe.schedule,
             clip=recipe.clip,
+            optimizer=recipe.optimizer,
         )
 
     def rate(self, step: int, total: int) -> float:
@@ -124,13 +125,17 @@ class _Moving:
     def rate(self, g: Tensor, rate: float, plan: Plan, number: int) -> float | Tensor:
         """The rate of every entry: the plan's, or in step number 1, 2, … of Adam.
 
-        s ← β₂ s + (1 − β₂) g²
+        s ← β₂ s + (1 − β₂) (g + decay·θ)²
         lr′ = lr · (1 − β)/(1 − βⁿ) / (√(s/(1 − β₂ⁿ)) + ε)      for v as `step` keeps it; g: of the objective alone
+
+        Decay is part of the gradient, as in torch.optim.Adam; α and the anchor are not.
 
         Source: Kingma & Ba, Adam, 2015.
         """
         if plan.optimizer == "sgd":
             return rate
+        if plan.weight_decay:
+            g = g.add(self.theta, alpha=plan.weight_decay)
         if self.square is None:
             self.square = torch.zeros_like(g)
         self.square.mul_(SQUARES).addcmul_(g, g, value=1 - SQUARES)

@@ -14,10 +14,12 @@ from app.datasets import service as datasets
 from app.domain.lifecycle import JobKind, JobStatus
 from app.jobs import service as jobs
 from app.models import service
-from app.tables import Alias, Job, Model, ModelVersion
+from app.tables import Alias, Dataset, Job, Model, ModelVersion
 from tests.app.web.rig import Rig, digest, problem, safetensors
 
 OCTETS = {"Content-Type": "application/octet-stream"}
+RECIPE = {"learning_rate": 0.1, "epochs": 2}
+FLIP = {"name": "horizontal_flip"}
 
 
 def _incoming() -> list[Path]:
@@ -64,12 +66,47 @@ def test_a_model_is_registered_whole_with_its_defaults(api: Rig) -> None:
             "/recipe/initial_seed",
         ),
         ({"task": "regression"}, "invalid_request", "/task"),
+        ({"recipe": {**RECIPE, "optimizer": "lion"}}, "invalid_request", "/recipe/optimizer"),
+        ({"recipe": {**RECIPE, "loss": "sd"}}, "invalid_request", "/recipe/sd_strength"),
+        ({"recipe": {**RECIPE, "sd_strength": 1}}, "invalid_request", "/recipe/sd_strength"),
+        ({"recipe": {**RECIPE, "loss": "sd", "sd_strength": 0}}, "invalid_request", "/recipe/sd_strength"),
+        ({"recipe": {**RECIPE, "augmentation": [FLIP, FLIP]}}, "invalid_request", "/recipe/augmentation"),
+        ({"recipe": {**RECIPE, "augmentation": [{"name": "blur"}]}}, "invalid_request", "/recipe/augmentation/0"),
+        (
+            {"recipe": {**RECIPE, "augmentation": [FLIP, {"name": "random_crop", "padding": 8}]}},
+            "augmentation_misfit",
+            "/recipe/augmentation/1/padding",
+        ),
     ],
 )
 def test_wrong_models_are_refused(lone: Rig, change: dict[str, Any], code: str, pointer: str) -> None:
     lone.dataset()
     problem(lone.post("/models", json=lone.model_body(**change)), 422, code, pointer)
     assert lone.count(Model) == 0
+
+
+def test_a_recipe_is_stored_whole(lone: Rig) -> None:
+    lone.dataset()
+    recipe = {
+        **RECIPE,
+        "optimizer": "adam",
+        "loss": "sd",
+        "sd_strength": 2,
+        "augmentation": [FLIP, {"name": "random_crop"}],
+    }
+    stored = lone.post("/models", json=lone.model_body(recipe=recipe)).json()["recipe"]
+    assert (stored["optimizer"], stored["loss"], stored["sd_strength"]) == ("adam", "sd", 2.0)
+    assert stored["augmentation"] == [FLIP, {"name": "random_crop", "padding": 4}]
+
+
+def test_only_images_are_augmented(lone: Rig) -> None:
+    dataset = lone.dataset()
+    with transaction() as session:
+        session.get_one(Dataset, dataset).input_shape = [64]
+    body = lone.model_body(
+        architecture={"name": "mlp", "input_shape": [64], "classes": 3}, recipe={**RECIPE, "augmentation": [FLIP]}
+    )
+    problem(lone.post("/models", json=body), 422, "augmentation_misfit", "/recipe/augmentation")
 
 
 def test_the_data_set_must_be_ready(lone: Rig) -> None:

@@ -76,10 +76,12 @@ def test_it_agrees_with_the_sgd_of_torch() -> None:
         torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-4, atol=1e-6)
 
 
-def test_it_agrees_with_the_adam_of_torch() -> None:
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_it_agrees_with_the_adam_of_torch(decay: float) -> None:
     ours, theirs, data = network().eval(), network().eval(), examples(32)
-    descend(ours, data, cross_entropy, Plan(0.01, steps=6, batch_size=32, optimizer="adam"), seed=0)
-    optimizer = torch.optim.Adam(theirs.parameters(), lr=0.01)
+    plan = Plan(0.01, steps=6, batch_size=32, optimizer="adam", weight_decay=decay)
+    descend(ours, data, cross_entropy, plan, seed=0)
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=0.01, weight_decay=decay)
     for _ in range(6):
         optimizer.zero_grad()
         loss_of(theirs(data.raw), data.labels).backward()  # type: ignore[no-untyped-call]
@@ -173,7 +175,8 @@ def test_clipping_bounds_the_gradient_and_not_the_decay() -> None:
 
 
 def test_a_plan_follows_its_recipe() -> None:
-    assert Plan.of(Recipe(0.1, 7, 32, 0.5, 0.01, "constant", 2.0)) == Plan(0.1, 7, 32, 0.5, 0.01, "constant", 2.0)
+    recipe = Recipe(0.1, 7, 32, 0.5, 0.01, "constant", 2.0, "adam")
+    assert Plan.of(recipe) == Plan(0.1, 7, 32, 0.5, 0.01, "constant", 2.0, optimizer="adam")
 
 
 def test_steps_replace_epochs() -> None:
