@@ -101,6 +101,8 @@ def played(played_round: Round, method: Method) -> Row:
     seconds = process_time() - started
     model = Model(problem.build, outcome.weights, outcome.silenced)
     reached = standing(model, played_round.sets, seed=played_round.problem.seed)
+    if method is no_op:
+        return against(reached, played_round.golds)
     costs = {"seconds": seconds, "gold_seconds": gold_seconds, "speedup_over_gold": gold_seconds / seconds}
     facts = {name: outcome.facts[name] for name in ("selected_fraction", "gamma") if name in outcome.facts}
     return {**against(reached, played_round.golds), **costs, **facts}

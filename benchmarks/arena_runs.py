@@ -15,6 +15,7 @@ from benchmarks.environment import REPOSITORY
 from benchmarks.fashion import add_data_option
 
 SEARCH_SEEDS = 1000  # added to a seed: no network that values are chosen on is among those that are reported
+SHOWN = ("gap", "acc_df", "acc_dr", "acc_test", "mia", "delta_auc", "seconds")
 Runs = dict[str, dict[str, dict[str, list[Row]]]]  # ground, scenario, method: a row for each seed
 Methods = Callable[[str], Mapping[str, Method]]  # of a scenario
 
@@ -66,9 +67,7 @@ def play(one: Round, methods: Mapping[str, Method], into: dict[str, list[Row]], 
     for name, method in methods.items():
         row = played(one, method)
         into.setdefault(name, []).append(row)
-        shown = row.get("failed") or " ".join(
-            f"{key} {row[key]:.2f}" for key in ("gap", "acc_df", "acc_dr", "acc_test", "mia", "delta_auc", "seconds")
-        )
+        shown = row.get("failed") or " ".join(f"{key} {row[key]:.2f}" for key in SHOWN if key in row)
         print(f"{label} {name}: {shown}", flush=True)
 
 

@@ -66,7 +66,7 @@ def plot(panels: Mapping[str, Rows], path: Path, *, width: str = "std") -> None:
     figure = import_module("matplotlib.figure").Figure(figsize=(5.5 * len(panels), 5), layout="constrained")
     for axes, (title, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for name, row in rows.items():
-            if "speedup_over_gold" not in row or name == "no_op":
+            if "speedup_over_gold" not in row:
                 continue
             x, y = row["speedup_over_gold"]["mean"], row["gap"]["mean"]
             axes.errorbar(x, y, yerr=row["gap"].get(width, 0.0), fmt="o", capsize=2)
