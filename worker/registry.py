@@ -26,6 +26,7 @@ from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
 from app.methods.sfr_on import SfrOnParams
+from app.methods.single_gradient import SingleGradientParams
 from app.methods.sisa import SisaParams
 from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
@@ -56,6 +57,7 @@ from worker.methods.rld import rld
 from worker.methods.rnd import rnd
 from worker.methods.salun import salun
 from worker.methods.sfr_on import sfr_on
+from worker.methods.single_gradient import single_gradient
 from worker.methods.sisa import sisa
 from worker.methods.sparse import sparse
 from worker.methods.ssd import ssd
@@ -95,6 +97,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     RndParams: rnd,
     SalunParams: salun,
     SfrOnParams: sfr_on,
+    SingleGradientParams: single_gradient,
     SisaParams: sisa,
     SparseParams: sparse,
     SsdParams: ssd,

@@ -25,6 +25,7 @@ from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
 from app.methods.sfr_on import SfrOnParams
+from app.methods.single_gradient import SingleGradientParams
 from app.methods.sisa import SisaParams
 from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
@@ -55,6 +56,7 @@ METHODS = (
     RndParams,
     SalunParams,
     SfrOnParams,
+    SingleGradientParams,
     SisaParams,
     SparseParams,
     SsdParams,
@@ -81,6 +83,7 @@ AnyMethod = Annotated[
     | RndParams
     | SalunParams
     | SfrOnParams
+    | SingleGradientParams
     | SisaParams
     | SparseParams
     | SsdParams

@@ -117,6 +117,8 @@ class Deployed:
     """In the training split."""
     methods: frozenset[str] = frozenset()
     """Names of the methods that it and the versions it descends from came out of."""
+    optimizer: str | None = None
+    """That of the recipe; None without one."""
 
 
 class TransformParams(Params):
