@@ -19,6 +19,7 @@ from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
+from app.methods.ntk_scrub import NtkScrubParams
 from app.methods.potion import PotionParams
 from app.methods.random_label import RandomLabelParams
 from app.methods.retrain import RetrainParams
@@ -50,6 +51,7 @@ from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
 from worker.methods.neggrad_plus import neggrad_plus
 from worker.methods.noisy_finetune import noisy_finetune
+from worker.methods.ntk_scrub import ntk_scrub
 from worker.methods.potion import potion
 from worker.methods.random_label import random_label
 from worker.methods.retrain import retrain
@@ -90,6 +92,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     GradientAscentParams: gradient_ascent,
     NeggradPlusParams: neggrad_plus,
     NoisyFinetuneParams: noisy_finetune,
+    NtkScrubParams: ntk_scrub,
     PotionParams: potion,
     RandomLabelParams: random_label,
     RetrainParams: retrain,

@@ -18,6 +18,7 @@ from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
+from app.methods.ntk_scrub import NtkScrubParams
 from app.methods.potion import PotionParams
 from app.methods.random_label import RandomLabelParams
 from app.methods.retrain import RetrainParams
@@ -49,6 +50,7 @@ METHODS = (
     GradientAscentParams,
     NeggradPlusParams,
     NoisyFinetuneParams,
+    NtkScrubParams,
     PotionParams,
     RandomLabelParams,
     RetrainParams,
@@ -76,6 +78,7 @@ AnyMethod = Annotated[
     | GradientAscentParams
     | NeggradPlusParams
     | NoisyFinetuneParams
+    | NtkScrubParams
     | PotionParams
     | RandomLabelParams
     | RetrainParams
