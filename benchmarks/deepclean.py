@@ -21,6 +21,7 @@ from benchmarks.arena_report import Models, Report, carried_out
 from benchmarks.arena_runs import effort_of, options
 from benchmarks.arena_tables import COLUMNS, markdown
 from benchmarks.environment import environment
+from worker import registry
 from worker.methods.deepclean import EPOCHS_CLASS, EPOCHS_SAMPLES, FRACTION, reset
 from worker.numerics.descent import descend
 from worker.numerics.finetuning import fine_tuning, kept
@@ -57,6 +58,8 @@ def methods(scenario: str) -> Mapping[str, Method]:
         "finetune": by(FinetuneParams(rate_factor=1.0, epochs=epochs)),
         "random_mask": lambda problem: random_mask(problem, fraction=FRACTION, epochs=epochs),
         "deepclean": by(DeepCleanParams()),
+        **({"deepclean_3": by(DeepCleanParams(epochs=3))} if scenario == "class" else {}),
+        "deepclean_3_half": deepclean_slower,
         "deepclean_30": by(DeepCleanParams.model_validate(wider)),
         "deepclean_not_reset": by(DeepCleanParams(reset="none")),
         "sparse": by(SparseParams()),
@@ -64,6 +67,12 @@ def methods(scenario: str) -> Mapping[str, Method]:
         "fisher_forgetting": by(FisherForgettingParams()),
         "gradient_ascent": by(GradientAscentParams()),
     }
+
+
+def deepclean_slower(problem: Problem) -> Outcome:
+    """DeepClean for three epochs from half the recipe's peak rate: large steps on few weights cost accuracy on D_r."""
+    peak = required(problem.recipe, "the recipe").learning_rate
+    return registry.unlearn(problem, DeepCleanParams(epochs=3, learning_rate=peak / 2))
 
 
 def random_mask(problem: Problem, *, fraction: float, epochs: int) -> Outcome:
