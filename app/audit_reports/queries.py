@@ -15,6 +15,11 @@ def listing(session: Session, paging: Paging, *, tenant_id: str) -> Page[AuditRe
     return fetch(session, statement, AuditReport.id, paging, describe)
 
 
+def is_completed(row: AuditReport) -> bool:
+    """Whether there is something to read."""
+    return row.body is not None and row.envelope is not None
+
+
 def describe(row: AuditReport) -> AuditReportOut:
     """A report as the wire has it."""
     if row.body is not None and row.envelope is not None:

@@ -5,9 +5,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit_log.service import record
+from app.audit_reports.files import read_figure
 from app.catalogue.unions import AnyMethod
 from app.core.db import now
-from app.core.errors import NotFound
+from app.core.errors import Conflict, NotFound
 from app.core.ids import new_id
 from app.core.params import Kind, MethodParams
 from app.core.signing import sign
@@ -63,6 +64,32 @@ def get(session: Session, report_id: str, *, tenant_id: str) -> AuditReport:
     if row is None:
         raise NotFound("there is no such audit report", code="audit_report_not_found")
     return row
+
+
+def completed(session: Session, report_id: str, *, tenant_id: str) -> AuditReport:
+    """One report of this tenant that can be read.
+
+    Raises:
+        NotFound: there is none, or it is another tenant's.
+        Conflict: it is not made yet, or came to nothing.
+    """
+    row = get(session, report_id, tenant_id=tenant_id)
+    if row.body is None:
+        raise Conflict(
+            f"The report is {row.status}: there is nothing to read.",
+            code="report_not_completed",
+            retryable=row.status is ReportStatus.QUEUED,
+        )
+    return row
+
+
+def figure(session: Session, report_id: str, name: str, kind: str, *, tenant_id: str) -> bytes:
+    """The drawing (`svg`) or the numbers (`json`) of one figure."""
+    row = completed(session, report_id, tenant_id=tenant_id)
+    for entry in (row.body or {}).get("figures", []):
+        if entry["name"] == name:
+            return read_figure(report_id, entry, kind)
+    raise NotFound("The report has no such figure.", code="figure_not_found")
 
 
 def _body(

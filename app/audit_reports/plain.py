@@ -1,0 +1,176 @@
+"""A report in the words of people who know no statistics: what stands on its first page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Body = Mapping[str, Any]
+"""`ReportBody`, as it was signed."""
+
+HEADLINES = {
+    "pass": "No trace was found",
+    "trace_found": "Traces are left",
+    "inconclusive": "Undecided",
+    "mitigation_only": "Filtered, not forgotten",
+}
+MEANING = {
+    "pass": "Nothing that was measured tells this model from one that never saw the data, and there was enough data to"
+    " notice a difference of the stated size.",
+    "trace_found": "The model can still be told from one that never saw the data. It must not be reported as"
+    " forgotten.",
+    "inconclusive": "The measurements neither show a trace beyond doubt nor rule one out.",
+    "mitigation_only": "The answers of the model are filtered. Its weights still know the data: this is no erasure.",
+}
+ADVICE = {
+    "pass": "Deploy the new version, retire the old one, and keep this report.",
+    "trace_found": "Do not close the request on this ground. Use a stronger method, or train the model again without"
+    " the data.",
+    "inconclusive": "Do not report the data as forgotten on this ground alone. More held-out data or more retrained"
+    " models to compare with can decide it; training the model again without the data does in any case.",
+    "mitigation_only": "Use it only until the data has been forgotten by another method.",
+}
+KINDS = {
+    "samples": "single {things}",
+    "subjects": "all {things} of some persons",
+    "class": "a whole class",
+    "backdoor": "a hidden trigger in some {things}",
+    "leakage": "a leaked feature in some {things}",
+}
+ACCURACIES = {
+    "forget": "Of 100 forgotten {things} the model recognises {after}",
+    "forget_clean": "Of 100 of those {things} without the feature the model recognises {after}",
+    "retain": "Of 100 {things} that were kept the model recognises {after}",
+    "retain_extra": "Of 100 kept {things} with the feature added the model recognises {after}",
+    "test": "Of 100 {things} that it was never trained on the model recognises {after}",
+    "test_forget": "Of 100 unseen {things} of the forgotten class the model recognises {after}",
+}
+SENTENCES = {
+    "attack_auc": "Shown a forgotten and a never-seen {thing}, an attacker tells which is which {after} times in 100;"
+    " 50 would be blind guessing",
+    "reference_auc": "The same attacker, helped by a model that never saw the data, succeeds {after} times in 100",
+    "predicted_member": "An attacker takes {after} of 100 forgotten {things} for training data",
+}
+OUTCOMES = {"pass": "shown", "fail": "not so", "inconclusive": "undecided", "not_judged": ""}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One sentence with numbers, and how sure they are."""
+
+    sentence: str
+    certainty: str
+    outcome: str
+
+
+def statements(body: Body) -> list[Statement]:
+    """The findings that somebody outside the field can make sense of, the forgotten data first."""
+    found = {(f["measure"], f["on"]): f for f in body["findings"]}
+    order = [("accuracy", on) for on in ACCURACIES] + [(measure, "forget") for measure in SENTENCES]
+    return [_statement(found[key], body) for key in order if key in found]
+
+
+def _statement(finding: Mapping[str, Any], body: Body) -> Statement:
+    accuracy = finding["measure"] == "accuracy"
+    words = ACCURACIES[finding["on"]] if accuracy else SENTENCES[finding["measure"]]
+    things = body["subject"].get("inputs", "records")
+    said = words.format(things=things, thing=things.rstrip("s"), after=of_100(finding["after"]))
+    said += f"; before it was {of_100(finding['before'])}"
+    if finding["gold"] is not None:
+        verb = " recognises" if accuracy else ": "
+        said += f"; a model that never saw them{verb} {of_100(finding['gold']['mean'])}".replace(":  ", ": ")
+    low, high = finding["interval"]
+    certainty = f"From {finding['n']:,} {things}: between {of_100(low)} and {of_100(high)} with 95 % certainty."
+    return Statement(f"{said}.", certainty, OUTCOMES[finding["outcome"]])
+
+
+def of_100(share: float) -> str:
+    """A share as a whole number out of a hundred; never 0 or 100 for what is not exactly that."""
+    if 0 < share < 0.005:
+        return "fewer than 1"
+    if 0.995 < share < 1:
+        return "more than 99"
+    return f"{100 * share:.0f}"
+
+
+def facts(body: Body) -> list[tuple[str, str]]:
+    """Who, what, when."""
+    asked, subject = body["asked"], body["subject"]
+    things = subject.get("inputs", "records")
+    method = asked["method"]["name"] if asked["method"] else "unknown: it was carried out elsewhere"
+    gold = next((f["gold"]["models"] for f in body["findings"] if f["gold"]), 0)
+    rows = [
+        ("Request", asked["forget_request"] or "none: a stand-alone audit"),
+        ("Your reference", asked["external_id"] or ""),
+        ("Received", day(asked["received_at"])),
+        ("Due", day(asked["due_at"])),
+        ("Model", subject["model"]),
+        ("To be forgotten", f"{KINDS[asked['kind']].format(things=things)}: {asked['samples']:,} {things}"),
+        ("Method", f"{method}, chosen by {asked['method_chosen_by']}" if asked["method"] else method),
+        ("Compared with", f"{gold} model{'s' * (gold != 1)} that never saw the data" if gold else "no such model"),
+        ("Report", f"{body['report']}, made {day(body['made_at'])}"),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def day(moment: str | None) -> str:
+    """A date that no country reads in another way."""
+    return "" if moment is None else f"{datetime.fromisoformat(moment):%d %B %Y}"
+
+
+def findings_table(body: Body) -> list[list[str]]:
+    """Every finding, number by number."""
+    return [
+        [
+            f["measure"].replace("_", " "),
+            f["on"],
+            f"{f['n']:,}",
+            number(f["before"]),
+            number(f["no_op"]),
+            f"{number(f['after'])} [{number(f['interval'][0])}, {number(f['interval'][1])}]",
+            f"{number(f['gold']['mean'])} ± {number(f['gold']['std'])}" if f["gold"] else "none",
+            OUTCOMES[f["outcome"]],
+        ]
+        for f in body["findings"]
+    ]
+
+
+FINDINGS_HEAD = ["measure", "on", "n", "before", "nothing done", "after [95 %]", "gold ± std", "judged"]
+
+
+def number(value: float) -> str:
+    """Three digits behind the point, four significant ones for what is large."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+
+
+def technical(body: Body) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Parameters, hashes, cost and surroundings, by heading."""
+    subject, cost, asked = body["subject"], body["cost"], body["asked"]
+    seconds = {
+        "method": cost["unlearning_seconds"],
+        "one retraining": cost["gold_seconds"],
+        "measuring": cost["audit_seconds"],
+        "figures": cost.get("drawing_seconds"),
+    }
+    return [
+        ("Method", [*_flat(asked["method"] or {}), ("paper", asked["paper"]), ("guarantee", asked["guarantee"])]),
+        ("What the method reported", _flat(body["method_facts"])),
+        ("Samples in every set", _flat(body["sizes"])),
+        (
+            "What it speaks of, with SHA-256",
+            [
+                ("version before", subject["base_version"]),
+                ("its weights", subject["base_weights_sha256"]),
+                ("version after", subject["new_version"]),
+                ("its weights", subject["new_weights_sha256"]),
+                ("data set", subject["dataset"]),
+                ("its files", subject["dataset_sha256"]),
+            ],
+        ),
+        ("Seconds", [(name, f"{value:.1f}") for name, value in seconds.items() if value is not None]),
+        ("Ran on", [*_flat(body["environment"]), ("seed", str(asked["seed"]))]),
+    ]
+
+
+def _flat(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), f"{v:.6g}" if isinstance(v, float) else str(v)) for name, v in document.items()]

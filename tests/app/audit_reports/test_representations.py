@@ -1,0 +1,126 @@
+"""A report for people: the same facts as the signed file, safe to open, readable without anything else."""
+
+import base64
+import hashlib
+import re
+from typing import Any
+
+import pytest
+
+from app.audit_reports import html, pdf, plain
+from app.audit_reports.files import figures_folder
+from app.audit_reports.representations import HTML, JSON, PDF, Form, wanted
+from app.domain.report import Figure, NotMeasured, Rung
+from tests.app.audit_reports.material import body, finding
+from tests.conftest import Home
+
+SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="504pt" height="100pt" viewBox="0 0 504 100">'
+    b'<path d="M 0 0 L 504 100" style="stroke: #000000"/></svg>'
+)
+RUNGS = [
+    Rung(
+        method={"name": "deepclean"}, verdict=None, left="non_finite: NaN", seconds=1, audit_seconds=0, published=False
+    ),
+    Rung(method={"name": "retrain"}, verdict="pass", left="every claim", seconds=9, audit_seconds=1, published=True),
+]
+
+
+def with_figure(report: str = "ar_" + "0" * 32) -> dict[str, Any]:
+    folder = figures_folder(report)
+    folder.mkdir(parents=True)
+    (folder / "roc.svg").write_bytes(SVG)
+    (folder / "roc.json").write_bytes(b"{}")
+    svg, data = (hashlib.sha256(content).hexdigest() for content in (SVG, b"{}"))
+    figure = Figure(name="roc", title="Attack", caption="How to read it.", svg_sha256=svg, data_sha256=data)
+    return body(figures=[figure], rungs=RUNGS, not_measured=[NotMeasured(metric="mia", reason="no held-out data")])
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "gold", "sentence"),
+    [
+        (0.87, 0.99, 0.86, "Of 100 forgotten pictures the model recognises 87; before it was 99;"),
+        (0.999, 1.0, 0.001, "recognises more than 99; before it was 100; a model that never saw them recognises fewer"),
+    ],
+)
+def test_a_finding_is_said_in_words_that_need_no_statistics(
+    after: float, before: float, gold: float, sentence: str
+) -> None:
+    told = finding(after=after, before=before, gold={"mean": gold, "std": 0, "models": 1})
+    assert sentence in plain.statements(body(findings=[told]))[0].sentence
+
+
+def test_every_finding_of_the_signed_body_stands_in_the_page(home: Home) -> None:  # noqa: ARG001
+    page = html.render(with_figure()).decode()
+    for f in body()["findings"]:
+        assert f"{f['after']:.3f} [{f['interval'][0]:.3f}, {f['interval'][1]:.3f}]" in page
+    for text in ("deepclean", "non_finite: NaN", "no held-out data", "a" * 64, "b" * 64, "not a proof of erasure"):
+        assert text in page
+
+
+def test_what_a_caller_wrote_is_text_and_never_markup(home: Home) -> None:  # noqa: ARG001
+    page = html.render(with_figure()).decode()
+    assert "DSAR-2026-118 &lt;b&gt;é&lt;/b&gt; 忘" in page
+    assert "<b>" not in page
+
+
+def test_a_page_fetches_nothing_runs_nothing_and_its_policy_allows_its_own_style(home: Home) -> None:  # noqa: ARG001
+    page = html.render(with_figure()).decode()
+    assert not re.findall(r"<(script|link|iframe|object|form|base)\b|\son\w+=|\sstyle=", page)
+    assert re.findall(r'(?:src|href)="([^"]{0,26})', page) == ["data:image/svg+xml;base64,"]
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src &#39;sha256-{digest}&#39;" in page.replace("&#x27;", "&#39;").replace("&#43;", "+")
+    assert f"'sha256-{digest}'" in html.policy()
+
+
+def test_a_drawing_that_was_changed_is_not_shown(home: Home) -> None:  # noqa: ARG001
+    document = with_figure()
+    (figures_folder(document["report"]) / "roc.svg").write_bytes(SVG + b" ")
+    page = html.render(document).decode()
+    assert "data:image" not in page
+    assert "is not the one that was signed" in page
+    assert pdf.render(document).startswith(b"%PDF-")
+
+
+def test_a_pdf_has_a_first_page_for_the_summary_and_is_the_same_every_time(home: Home) -> None:  # noqa: ARG001
+    document = with_figure()
+    made = pdf.render(document)
+    assert made.startswith(b"%PDF-")
+    assert made == pdf.render(document)
+    assert b"FontFile2" in made  # the type is in the file
+
+
+@pytest.mark.parametrize("verdict", ["pass", "trace_found", "inconclusive", "mitigation_only"])
+@pytest.mark.parametrize("kind", ["samples", "subjects", "class", "backdoor", "leakage"])
+def test_every_verdict_of_every_kind_can_be_written(home: Home, verdict: str, kind: str) -> None:  # noqa: ARG001
+    document = body(verdict=verdict)
+    document["asked"]["kind"] = kind
+    page = html.render(document).decode()
+    assert plain.HEADLINES[verdict] in page
+    assert len(plain.ADVICE[verdict]) > 20
+
+
+def test_a_report_of_a_stand_alone_audit_can_be_written(home: Home) -> None:  # noqa: ARG001
+    document = body()
+    document["asked"] |= {"forget_request": None, "method": None, "due_at": None, "external_id": None}
+    document["cost"]["unlearning_seconds"] = None
+    assert "stand-alone audit" in html.render(document).decode()
+    assert pdf.render(document)
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, JSON),
+        ("*/*", JSON),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", HTML),
+        ("application/pdf", PDF),
+        ("application/json;q=0.5, text/html;q=0.9", HTML),
+        ("text/*", HTML),
+        ("image/png", JSON),
+        ("text/html;q=oops", JSON),
+    ],
+)
+def test_the_accept_header_chooses_the_form(accept: str | None, form: Form) -> None:
+    assert wanted(accept) is form
