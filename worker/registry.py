@@ -35,6 +35,7 @@ from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
 from app.metrics.mia import MiaParams
 from app.metrics.mia_confidence import MiaConfidenceParams
+from app.metrics.mia_reference import MiaReferenceParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -67,6 +68,7 @@ from worker.methods.truncation import truncation
 from worker.metrics.accuracy import accuracy
 from worker.metrics.mia import mia
 from worker.metrics.mia_confidence import mia_confidence
+from worker.metrics.mia_reference import mia_reference
 from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.problem import Problem
@@ -110,6 +112,7 @@ METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {
     AccuracyParams: accuracy,
     MiaParams: mia,
     MiaConfidenceParams: mia_confidence,
+    MiaReferenceParams: mia_reference,
 }
 ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     MlpParams: mlp.build,

@@ -34,6 +34,7 @@ from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
 from app.metrics.mia import MiaParams
 from app.metrics.mia_confidence import MiaConfidenceParams
+from app.metrics.mia_reference import MiaReferenceParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -64,7 +65,7 @@ METHODS = (
     SsdParams,
     TruncationParams,
 )
-METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams)
+METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams, MiaReferenceParams)
 ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
@@ -93,7 +94,9 @@ AnyMethod = Annotated[
     | TruncationParams,
     Field(discriminator="name"),
 ]
-AnyMetric = Annotated[AccuracyParams | MiaParams | MiaConfidenceParams, Field(discriminator="name")]
+AnyMetric = Annotated[
+    AccuracyParams | MiaParams | MiaConfidenceParams | MiaReferenceParams, Field(discriminator="name")
+]
 AnyArchitecture = Annotated[
     MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | VitParams, Field(discriminator="name")
 ]

@@ -18,6 +18,32 @@ class Gold(BaseModel):
     models: int
 
 
+class Contrast(BaseModel):
+    """How much more a model shows about D_f than one that never saw it, in the unit of its finding.
+
+    A model that never saw it shows 0, with the standard error √(spread²/n + floor²).
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    against: str
+    """What it is compared with, in words."""
+    value: float
+    """Of the model after the job."""
+    error: float
+    """Standard error of `value`."""
+    control: float
+    """Of the model before: what this comparison shows where nothing was done."""
+    n: int
+    """Forgotten samples."""
+    spread: float
+    """The part of the error that more forgotten samples reduce, as for n = 1."""
+    floor: float
+    """The part that they do not: held-out samples, gold models."""
+    least: int = 0
+    """Below so many forgotten samples no outcome would be surprising."""
+
+
 class Finding(BaseModel):
     """One measured number with its controls. Proportions and areas are in [0, 1]."""
 
@@ -42,7 +68,19 @@ class Finding(BaseModel):
     difference_to_gold: float | None
     interval: tuple[float, float]
     """95 % interval of `after`."""
+    standard_error: float | None = None
+    """Of `after`, by sampling; None where it is not known."""
+    difference_interval: tuple[float, float] | None = None
+    """95 % interval of the difference to gold: sampling error, and the spread of several gold models."""
+    contrast: Contrast | None = None
+    """Where the metric knows what never having seen D_f would show."""
     caveats: tuple[str, ...] = ()
     outcome: Outcome = "not_judged"
     threshold: str | None = None
     reason: str | None = None
+    p_value: float | None = None
+    """How often a model without the fault that `threshold` excludes would show this much; before Holm's correction."""
+    needed: int | None = None
+    """Samples from which the claim can be made with 80 % power; None: no number of them, or it is not judged."""
+    margin: float | None = None
+    """How far the number may lie from what never having seen the data would show."""

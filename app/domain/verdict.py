@@ -1,140 +1,56 @@
 """The verdict: what findings mean. Pure rules; a claim that the samples cannot carry is inconclusive, never pass.
 
-Each judged finding is compared with a target: the gold model where there is one, else held-out data or a fixed value.
-With the 95 % interval [l, u] of the value after the job, margin m = 5 points and slack s = 2 points:
+Every judged finding has a contrast d: how far its number lies from what a model that never saw D_f shows. With margin m
+(5 points, strict 2) and slack s = 2 points:
 
-    two-sided:  pass if [l, u] ⊂ [target − m, target + m];  fail if l > target + s   (a trace is a value *above* what
-                a model that never saw the data shows);  else inconclusive
-    at most:    pass if u ≤ target + m;  fail if l > target + s
-    at least:   pass if l ≥ target − m;  fail if u < target − m
+    fail          d > s, one-sided test at 5 %, Holm's correction over all claims about traces
+    pass          90 % interval of d within ±m (two one-sided tests at 5 %), and
+                  as many samples as it takes to show that with 80 % power
+    inconclusive  else
+
+A verdict is *trace found* if one claim about traces fails. It is *pass* if every claim passes and the same audit finds
+the model before, to which nothing was done: an audit that cannot see the trace where it is cannot say that it is gone.
+
+Source: Schuirmann 1987 (TOST); Holm 1979. `docs/audits.md` has the rules in words.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import isfinite, sqrt
 from typing import Literal
 
 from app.core.params import Kind
-from app.domain.findings import Finding, Outcome
+from app.domain import statistics
+from app.domain.contrasts import contrast_of, missing
+from app.domain.findings import Contrast, Finding, Outcome
+from app.domain.rules import STANDARD, STRICT, Policy, Rule, required_for, rules_for
+from app.domain.sentences import LIMITS, WORDS, Verdict, summary
 
-MARGIN = 0.05
-SLACK = 0.02
-UNMOVED = 0.01
+__all__ = ["LIMITS", "STANDARD", "STRICT", "WORDS", "Verdict", "decidable", "judge", "summary", "verdict"]
 
-Verdict = Literal["pass", "trace_found", "inconclusive", "mitigation_only"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How one finding is judged: the comparison, its claim in words, and the target where no gold was measured."""
-
-    compare: Callable[[tuple[float, float], float], Outcome]
-    claim: str  # "{reference}" becomes what it is compared with
-    fallback: str | float  # "before", another set's value of the same measure, or a number
-    about_traces: bool = True  # False: it speaks of what must be kept or learned again
+Key = tuple[str, str]
+Whose = Literal["after", "before"]
 
 
-def near(interval: tuple[float, float], target: float) -> Outcome:
-    """Neither above nor below the target by more than the margin."""
-    low, high = interval
-    if low > target + SLACK:
-        return "fail"
-    return "pass" if target - MARGIN <= low and high <= target + MARGIN else "inconclusive"
+def judge(kind: Kind, findings: Sequence[Finding], *, policy: Policy = STANDARD) -> list[Finding]:
+    """The findings with outcome, threshold, reason, p-value and the samples needed filled in."""
+    claims = _claims(kind, findings, policy)
+    failed = _failed(claims, "after", policy)
+    rules = rules_for(kind)
+    told = []
+    for finding in findings:
+        key = finding.measure, finding.on
+        if key in claims:
+            told.append(_judged(claims[key], finding, policy, failed=key in failed))
+        elif key in rules:
+            told.append(finding.model_copy(update={"outcome": "inconclusive", "reason": missing(rules[key])}))
+        else:
+            told.append(finding)
+    return told
 
 
-def at_most(interval: tuple[float, float], target: float) -> Outcome:
-    """Not above the target."""
-    low, high = interval
-    if low > target + SLACK:
-        return "fail"
-    return "pass" if high <= target + MARGIN else "inconclusive"
-
-
-def at_least(interval: tuple[float, float], target: float) -> Outcome:
-    """Not below the target."""
-    low, high = interval
-    if high < target - MARGIN:
-        return "fail"
-    return "pass" if low >= target - MARGIN else "inconclusive"
-
-
-FORGOTTEN_SAMPLES = Rule(near, "the forgotten samples are answered as well as by {reference}", "test")
-USELESS_ATTACK = Rule(near, "telling forgotten from unseen samples works no better than with {reference}", 0.5)
-FORGOTTEN_CLASS = Rule(at_most, "the forgotten class is answered no more often than by {reference}", 0.0)
-KEPT = Rule(at_least, "what is kept is answered as well as by {reference}", "before", about_traces=False)
-HARMLESS = Rule(
-    at_least, "with the feature added, answers are right at least as often as those of {reference}", "retain"
-)
-RELEARNED = Rule(
-    at_least, "the samples are answered without the feature as well as by {reference}", "retain", about_traces=False
-)
-
-RULES: Mapping[Kind, Mapping[tuple[str, str], Rule]] = {
-    Kind.SAMPLES: {
-        ("accuracy", "forget"): FORGOTTEN_SAMPLES,
-        ("attack_auc", "forget"): USELESS_ATTACK,
-        ("accuracy", "retain"): KEPT,
-    },
-    Kind.CLASS: {
-        ("accuracy", "forget"): FORGOTTEN_CLASS,
-        ("accuracy", "test_forget"): FORGOTTEN_CLASS,
-        ("attack_auc", "forget"): USELESS_ATTACK,
-        ("accuracy", "retain"): KEPT,
-    },
-    Kind.BACKDOOR: {
-        ("accuracy", "retain_extra"): HARMLESS,
-        ("accuracy", "forget_clean"): RELEARNED,
-        ("accuracy", "retain"): KEPT,
-    },
-    Kind.LEAKAGE: {
-        ("accuracy", "retain_extra"): HARMLESS,
-        ("accuracy", "forget"): RELEARNED,
-        ("accuracy", "retain"): KEPT,
-    },
-}
-
-
-def rules_for(kind: Kind) -> Mapping[tuple[str, str], Rule]:
-    """The judged findings of a kind; subjects are judged as samples are."""
-    return RULES[Kind.SAMPLES if kind is Kind.SUBJECTS else kind]
-
-
-def judge(kind: Kind, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings with outcome, threshold and reason filled in."""
-    values = {(f.measure, f.on): f for f in findings}
-    return [_judged(rules_for(kind).get((f.measure, f.on)), f, values) for f in findings]
-
-
-def _judged(rule: Rule | None, finding: Finding, others: Mapping[tuple[str, str], Finding]) -> Finding:
-    if rule is None:
-        return finding
-    target, reference = _target(rule, finding, others)
-    if target is None:
-        reason = f"there is neither a gold model nor {reference} to compare with"
-        return finding.model_copy(update={"outcome": "inconclusive", "reason": reason})
-    low, high = finding.interval
-    return finding.model_copy(
-        update={
-            "outcome": rule.compare(finding.interval, target),
-            "threshold": f"{rule.claim.format(reference=reference)}; margin {MARGIN:.2f}",
-            "reason": f"{finding.after:.3f}, 95 % interval {low:.3f} to {high:.3f} from {finding.n} samples",
-        }
-    )
-
-
-def _target(rule: Rule, finding: Finding, others: Mapping[tuple[str, str], Finding]) -> tuple[float | None, str]:
-    if finding.gold is not None:
-        return finding.gold.mean, f"a model retrained without it ({finding.gold.mean:.3f})"
-    if isinstance(rule.fallback, float):
-        return rule.fallback, f"a model that knows nothing of it ({rule.fallback:.3f})"
-    if rule.fallback == "before":
-        return finding.before, f"the model before ({finding.before:.3f})"
-    other = others.get((finding.measure, rule.fallback))
-    if other is None:
-        return None, f"a value on {NAMES[rule.fallback]}"
-    return other.after, f"the same model on {NAMES[rule.fallback]} ({other.after:.3f})"
-
-
-def verdict(kind: Kind, findings: Sequence[Finding], *, changes_weights: bool) -> Verdict:
+def verdict(kind: Kind, findings: Sequence[Finding], *, changes_weights: bool, policy: Policy = STANDARD) -> Verdict:
     """What the judged findings say together. One trace is enough; every claim must hold for a pass."""
     if not changes_weights:
         return "mitigation_only"
@@ -142,52 +58,114 @@ def verdict(kind: Kind, findings: Sequence[Finding], *, changes_weights: bool) -
     outcomes = {(f.measure, f.on): f.outcome for f in findings if f.outcome != "not_judged"}
     if any(outcome == "fail" and rules[key].about_traces for key, outcome in outcomes.items()):
         return "trace_found"
-    missing = (
-        rules.keys()
-        & {("accuracy", "forget"), ("attack_auc", "forget"), ("accuracy", "retain_extra")} - outcomes.keys()
+    complete = all(group & outcomes.keys() for group in required_for(kind))
+    shown = complete and all(outcome == "pass" for outcome in outcomes.values())
+    return "pass" if shown and _finds_the_untouched(kind, findings, policy) else "inconclusive"
+
+
+def decidable(kind: Kind, findings: Sequence[Finding], *, policy: Policy = STANDARD) -> bool:
+    """Whether a verdict is possible with these samples, whatever the model shows.
+
+    Every claim has as many samples as its equivalence needs (80 % power), and at least one claim about traces has as
+    many as it takes to find, with 95 % power, what the model before shows. Calculated, not measured: nothing of the
+    audited model's own numbers is in it but the spread of its errors.
+    """
+    claims = _claims(kind, findings, policy)
+    traces = [claim for claim in claims.values() if claim.rule.about_traces]
+    complete = all(group & claims.keys() for group in required_for(kind))
+    enough = all(claim.contrast.n >= claim.needed(policy) for claim in claims.values())
+    return complete and enough and any(c.contrast.n >= c.needed_to_find(policy, len(traces)) for c in traces)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A rule and what it is applied to."""
+
+    rule: Rule
+    contrast: Contrast
+
+    def needed(self, policy: Policy) -> float:
+        """Samples from which the claim can be shown."""
+        spread, floor = self.contrast.spread, self.contrast.floor
+        enough = statistics.needed_for_equivalence(spread, floor, policy.margin, two_sided=self.rule.side == "near")
+        return max(enough, self.contrast.least)
+
+    def needed_to_find(self, policy: Policy, claims: int) -> float:
+        """Samples from which the model before fails it."""
+        beyond = self.rule.sign * self.contrast.control - self.rule.bound(policy)
+        spread, floor = self.contrast.spread, self.contrast.floor
+        return max(statistics.needed_for_detection(spread, floor, beyond, claims=claims), self.contrast.least)
+
+    def p_value(self, whose: Whose, policy: Policy) -> float:
+        """How often a model at the bound shows this much; 1 where no outcome would be surprising."""
+        c = self.contrast
+        if c.n < c.least:
+            return 1.0
+        value = self.rule.sign * (c.value if whose == "after" else c.control)
+        return statistics.p_value(value, self.rule.bound(policy), sqrt(c.spread**2 / c.n + c.floor**2))
+
+    def holds(self, policy: Policy) -> bool:
+        """The 90 % interval excludes what the claim excludes."""
+        low, high = statistics.interval(self.contrast.value, self.contrast.error, level=0.9)
+        above = self.rule.side == "at_least" or high <= policy.margin
+        return above and (self.rule.side == "at_most" or low >= -policy.margin)
+
+
+def _claims(kind: Kind, findings: Sequence[Finding], policy: Policy) -> dict[Key, _Claim]:
+    others = {(f.measure, f.on): f for f in findings}
+    found = {}
+    for key, rule in rules_for(kind).items():
+        contrast = contrast_of(rule, others[key], others, policy) if key in others else None
+        if contrast is not None and contrast.n:
+            found[key] = _Claim(rule, contrast)
+    return found
+
+
+def _failed(claims: Mapping[Key, _Claim], whose: Whose, policy: Policy) -> frozenset[Key]:
+    """The claims that are not so: those about traces corrected for their number, the others each by itself."""
+    p_values = {key: claim.p_value(whose, policy) for key, claim in claims.items()}
+    traces = {key: p for key, p in p_values.items() if claims[key].rule.about_traces}
+    return statistics.holm(traces) | {k for k, p in p_values.items() if k not in traces and p <= statistics.LEVEL}
+
+
+def _finds_the_untouched(kind: Kind, findings: Sequence[Finding], policy: Policy) -> bool:
+    claims = _claims(kind, findings, policy)
+    return any(claims[key].rule.about_traces for key in _failed(claims, "before", policy))
+
+
+def _judged(claim: _Claim, finding: Finding, policy: Policy, *, failed: bool) -> Finding:
+    needed, p = claim.needed(policy), claim.p_value("after", policy)
+    outcome = _outcome(claim, policy, failed=failed)
+    words = partial(_reason, claim, policy, needed, p)
+    return finding.model_copy(
+        update={
+            "outcome": outcome,
+            "threshold": f"{claim.rule.claim.format(reference=claim.contrast.against)}; margin {policy.margin:.2f}",
+            "reason": words(outcome),
+            "p_value": p,
+            "needed": int(needed) if isfinite(needed) else None,
+            "margin": policy.margin,
+        }
     )
-    return "pass" if outcomes and not missing and all(o == "pass" for o in outcomes.values()) else "inconclusive"
 
 
-WORDS: Mapping[Verdict, str] = {
-    "pass": "No trace of what was to be forgotten was found; there were enough samples to find one of the stated size.",
-    "trace_found": "The model still shows traces of what was to be forgotten. It must not be reported as forgotten.",
-    "inconclusive": "What was measured neither shows a trace beyond doubt nor excludes one of the stated size.",
-    "mitigation_only": "The answers are filtered; the weights still know what was to be forgotten: not unlearning.",
-}
+def _outcome(claim: _Claim, policy: Policy, *, failed: bool) -> Outcome:
+    if failed:
+        return "fail"
+    return "pass" if claim.contrast.n >= claim.needed(policy) and claim.holds(policy) else "inconclusive"
 
 
-STATES: Mapping[Outcome, str] = {"pass": "Shown", "fail": "Not so", "inconclusive": "Undecided"}
-
-
-def summary(kind: Kind, findings: Sequence[Finding], result: Verdict) -> list[str]:
-    """The verdict in plain sentences: what was achieved, what was not, what could not be decided."""
-    rules, sentences = rules_for(kind), [WORDS[result]]
-    judged = [f for f in findings if f.outcome != "not_judged"]
-    for f in judged:
-        claim = (f.threshold or rules[f.measure, f.on].claim.format(reference="another model")).split(";")[0]
-        numbers = (
-            f"{f.measure.replace('_', ' ')} on {NAMES.get(f.on, f.on)}: {f.before:.3f} before, {f.after:.3f} after"
-        )
-        sentences.append(f"{STATES[f.outcome]}: {claim} ({numbers}, {f.n} samples).")
-    traces = [f for f in judged if rules[f.measure, f.on].about_traces]
-    if traces and all(abs(f.after - f.no_op) < UNMOVED for f in traces):
-        sentences.append("What speaks of forgetting moved by less than a point: as if nothing had been done.")
-    return sentences
-
-
-NAMES: Mapping[str, str] = {
-    "retain": "the data that is kept (D_r)",
-    "forget": "the data to be forgotten (D_f)",
-    "forget_clean": "that data without the feature (D_f,clean)",
-    "retain_extra": "kept data with the feature added (D_r,extra)",
-    "test": "held-out data",
-    "test_forget": "held-out data of the forgotten class",
-    "test_extra": "held-out data with the feature added",
-}
-LIMITS: Sequence[str] = (
-    "A measured absence of evidence under these attacks is not a proof of erasure.",
-    "Weights alone cannot prove unlearning: other weights, trained with or without the data, can be equal to these.",
-    "Published audits defeat Fisher-based methods that call themselves certified; this report makes no such claim.",
-    "Copies of the data and of earlier weights outside this service are not covered.",
-)
+def _reason(claim: _Claim, policy: Policy, needed: float, p: float, outcome: Outcome) -> str:
+    c = claim.contrast
+    low, high = statistics.interval(c.value, c.error, level=0.9)
+    seen = f"difference {c.value:+.3f}, 90 % interval {low:+.3f} to {high:+.3f}"
+    if outcome == "fail":
+        bound = claim.rule.sign * claim.rule.bound(policy)
+        return f"{seen}: beyond {bound:+.2f} (p = {p:.2g}, {c.n} samples)"
+    if outcome == "pass":
+        return f"{seen}: within {policy.margin:.2f} ({c.n} samples, {needed:.0f} needed)"
+    if not isfinite(needed):
+        return f"{seen}; no number of forgotten samples would do: too few held-out samples, or gold models too unlike"
+    if c.n < needed:
+        return f"{needed:.0f} samples would be needed, there were {c.n}; {seen}"
+    return f"{seen}: neither within {policy.margin:.2f} nor surely beyond it"

@@ -5,16 +5,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from app.metrics.mia import MiaParams
+from worker.attacks import Attack, caveats, losses, prepared
+from worker.contrasts import with_chance, with_golds
+from worker.estimates import distance, roc_area
 from worker.intervals import Scores, area, delong, wilson
-from worker.numerics import evaluation
-from worker.numerics.draws import Draw, matched
-from worker.numerics.outcome import Bench, Finding, Model
+from worker.numerics.outcome import Bench, Finding
 from worker.numerics.randomness import derived
 
-LARGEST_LOSS = 400.0  # nats; Kurmanji et al. clip there, and a silenced class has an infinite loss
 POWERFUL_FROM = 500  # samples; fewer seldom find even a model to which nothing was done (ALGORITHMS.md §4)
-HELD_OUT = {"class": "test_forget", "backdoor": "test_extra", "leakage": "test_extra"}
-"""The held-out set that is most like D_f: of the forgotten class, or with the same information added; else `test`."""
 
 
 def mia(bench: Bench, params: MiaParams) -> list[Finding]:
@@ -29,57 +27,62 @@ def mia(bench: Bench, params: MiaParams) -> list[Finding]:
     forgotten (backdoor, leakage), held-out samples carry it too, through T: else the attack would find the feature,
     not membership.
 
+    The area is contrasted with that of the gold models on the same samples, where there are any, else with 0.5.
     Without held-out samples of D_f's classes there is nothing to compare with, and no finding.
 
     Source: Kurmanji et al. 2023, §5; Yeom et al. 2018.
     """
-    held_out = HELD_OUT.get(bench.kind, "test")
-    if "forget" not in bench.sets or held_out not in bench.sets:
-        return []
-    labels = bench.sets["forget"].labels, bench.sets[held_out].labels
-    draw, other_draw = (
-        matched(*labels, seed=derived(bench.seed, params.name, control)) for control in ("audit", "no-op")
-    )
-    n = len(draw.members)
-    if n < 2:
-        return []
+    attack = prepared(bench, params.name)
+    return [] if attack is None else [_accuracy(bench, params, attack), _area(bench, params, attack)]
+
+
+def _accuracy(bench: Bench, params: MiaParams, attack: Attack) -> Finding:
+    folds, seed = min(params.folds, attack.n), bench.seed
     before, after, *golds = (
-        _losses(bench, model, draw, held_out) for model in (bench.before, bench.after, *bench.golds)
+        attack_accuracy(*losses(bench, model, attack), folds=folds, seed=seed)
+        for model in (bench.before, bench.after, *bench.golds)
     )
-    no_op = _losses(bench, bench.before, other_draw, held_out)
-    folds, seed = min(params.folds, n), bench.seed
-    caveats = _caveats(n, len(labels[0]), held_out)
-    right, areas = attack_accuracy(*after, folds=folds, seed=seed), attack_auc(*after)
-    return [
-        Finding(
-            metric=params.name,
-            measure="attack_accuracy",
-            on="forget",
-            direction="gold",
-            n=2 * n,
-            before=attack_accuracy(*before, folds=folds, seed=seed),
-            after=right,
-            no_op=attack_accuracy(*no_op, folds=folds, seed=seed + 1),
-            gold=tuple(attack_accuracy(*gold, folds=folds, seed=seed) for gold in golds),
-            interval=wilson(right, 2 * n),
-            attack_feature="loss",
-            caveats=caveats,
-        ),
-        Finding(
-            metric=params.name,
-            measure="attack_auc",
-            on="forget",
-            direction="gold",
-            n=2 * n,
-            before=attack_auc(*before),
-            after=areas,
-            no_op=attack_auc(*no_op),
-            gold=tuple(attack_auc(*gold) for gold in golds),
-            interval=delong(-after[0], -after[1]),
-            attack_feature="loss",
-            caveats=caveats,
-        ),
-    ]
+    no_op = losses(bench, bench.before, attack, control=True)
+    return Finding(
+        metric=params.name,
+        measure="attack_accuracy",
+        on="forget",
+        direction="gold",
+        n=attack.total,
+        before=before,
+        after=after,
+        no_op=attack_accuracy(*no_op, folds=folds, seed=seed + 1),
+        gold=tuple(golds),
+        interval=wilson(after, attack.total),
+        attack_feature="loss",
+        caveats=_caveats(bench, attack),
+    )
+
+
+def _area(bench: Bench, params: MiaParams, attack: Attack) -> Finding:
+    sides = [losses(bench, model, attack) for model in (bench.before, bench.after, *bench.golds)]
+    before, after, *golds = (roc_area(-forgotten, -held_out) for forgotten, held_out in sides)
+    distant = distance(after, golds) if golds else None
+    return Finding(
+        metric=params.name,
+        measure="attack_auc",
+        on="forget",
+        direction="gold",
+        n=attack.total,
+        before=before.value,
+        after=after.value,
+        no_op=attack_auc(*losses(bench, bench.before, attack, control=True)),
+        gold=tuple(gold.value for gold in golds),
+        interval=delong(-sides[1].forgotten, -sides[1].held_out),
+        attack_feature="loss",
+        caveats=_caveats(bench, attack),
+        error=after.error,
+        gold_interval=distant.interval if distant else None,
+        gold_error=distant.error if distant else None,
+        contrast=with_golds(after, before, golds, against="a model retrained without it")
+        if golds
+        else with_chance(after, before, against="a model that never saw it"),
+    )
 
 
 def attack_accuracy(forgotten: Scores, held_out: Scores, *, folds: int, seed: int) -> float:
@@ -104,24 +107,10 @@ def attack_auc(forgotten: Scores, held_out: Scores) -> float:
     return area(-forgotten, -held_out)
 
 
-def _losses(bench: Bench, model: Model, draw: Draw, held_out: str) -> tuple[Scores, Scores]:
-    sides = bench.sets["forget"].at(draw.members), bench.sets[held_out].at(draw.others)
-    forgotten, others = (
-        evaluation.per_sample_loss(evaluation.logits(model, side, run=bench.run), side.labels) for side in sides
+def _caveats(bench: Bench, attack: Attack) -> tuple[str, ...]:
+    if attack.n >= POWERFUL_FROM:
+        return caveats(bench, attack)
+    few = (
+        f"{attack.n} samples a side are too few: from {POWERFUL_FROM} on this attack finds an untouched model reliably"
     )
-    return forgotten.clamp(max=LARGEST_LOSS).numpy(), others.clamp(max=LARGEST_LOSS).numpy()
-
-
-def _caveats(n: int, forgotten: int, held_out: str) -> tuple[str, ...]:
-    caveats = []
-    if n < forgotten:
-        caveats.append(
-            f"{forgotten - n} of {forgotten} forgotten samples left out: too few held-out samples of their classes"
-        )
-    if n < POWERFUL_FROM:
-        caveats.append(
-            f"{n} samples a side are too few: from {POWERFUL_FROM} on this attack finds an untouched model reliably"
-        )
-    if held_out == "test_extra":
-        caveats.append("held-out samples were given the information by T")
-    return tuple(caveats)
+    return (*caveats(bench, attack), few)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from worker.numerics.examples import Examples
+from worker.numerics.recipe import Recipe
 from worker.numerics.run import Fact, Run
 from worker.numerics.weights import Build, Weights
 
@@ -50,6 +51,29 @@ class Bench:
     classes: int
     seed: int
     run: Run
+    recipe: Recipe | None = None  # for metrics that train models of their own
+    asked: dict[tuple[int, str], Any] = field(default_factory=dict, compare=False, repr=False)
+    """What models answered so far: see `worker.numerics.answers`. Never shared between benches."""
+    trained: dict[str, tuple[Model, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """Reference models that metrics trained so far: see `worker.references`."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How much more a model shows about D_f than one that never saw it, in the unit of its finding.
+
+    Under "never saw it" the expectation is 0 and the standard error √(spread²/n + floor²), so that the samples which a
+    claim needs can be calculated; `error` is that of `value` itself, for its intervals.
+    """
+
+    against: str  # what it is compared with, in words
+    value: float  # of the model after the job
+    error: float  # standard error of `value`
+    control: float  # of the model before: what is found where nothing was done
+    n: int  # forgotten samples
+    spread: float  # the part of the error that more forgotten samples reduce, as for n = 1
+    floor: float  # the part that they do not: held-out samples, gold models
+    least: int = 0  # below so many forgotten samples no outcome would be surprising
 
 
 @dataclass(frozen=True)
@@ -68,3 +92,7 @@ class Finding:
     interval: tuple[float, float]  # 95 % interval of `after`
     attack_feature: str | None = None
     caveats: tuple[str, ...] = ()
+    error: float | None = None  # standard error of `after`; None: it has none, or it is not known
+    gold_interval: tuple[float, float] | None = None  # 95 % interval of `after` minus the golds' mean
+    gold_error: float | None = None  # its standard error
+    contrast: Contrast | None = None  # where the metric knows what never having seen D_f would show

@@ -1,0 +1,33 @@
+"""What every model of a bench answers on every set, asked once however many metrics want to know."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from worker.numerics import evaluation
+from worker.numerics.outcome import Bench, Model
+
+LARGEST_LOSS = 400.0  # nats; Kurmanji et al. clip there, and a silenced class has an infinite loss
+
+
+class Answers(NamedTuple):
+    """One row a sample, in the order of the set."""
+
+    right: Tensor  # (N,) bool, argmax f_θ(x) = y
+    loss: Tensor  # (N,) float64, −log p_y in nats, at most `LARGEST_LOSS`
+
+
+def answers(bench: Bench, model: Model, name: str) -> Answers:
+    """The model's answers on the set of this name, kept with the bench (nine bytes a sample).
+
+    Raises:
+        EmptyExamples: the set is empty.
+    """
+    key = id(model), name
+    if key not in bench.asked:
+        examples = bench.sets[name]
+        logits = evaluation.logits(model, examples, run=bench.run)
+        loss = evaluation.per_sample_loss(logits, examples.labels).clamp(max=LARGEST_LOSS)
+        bench.asked[key] = model, Answers(logits.argmax(1) == examples.labels, loss)  # keeps the model: ids are reused
+    found: Answers = bench.asked[key][1]
+    return found
