@@ -151,6 +151,14 @@ def test_the_last_layers_alone_learn_again(rounds: dict[str, Round]) -> None:
     assert same == {"0.weight", "0.bias", "3.weight", "3.bias"}
 
 
+def test_the_head_alone_on_stored_features_learns_what_it_learns_on_images(rounds: dict[str, Round]) -> None:
+    problem = rounds["random"].problem
+    quick = random_samples.head(problem, random_samples.Head(last=2, epochs=2))
+    slow = random_samples.again(problem, random_samples.Again(epochs=2, last=2, alone=True))
+    for name, theta in slow.weights.items():
+        torch.testing.assert_close(quick.weights[name], theta, rtol=1e-4, atol=1e-5)
+
+
 def test_shrunk_to_nothing_it_is_training_from_the_start(rounds: dict[str, Round]) -> None:
     problem = rounds["random"].problem
     other = {name: torch.zeros_like(old) for name, old in problem.old.items()}
@@ -190,6 +198,7 @@ def test_every_command_stores_ground_by_ground(
         deepclean.main([*where, "--ground", ground])
     monkeypatch.setattr(random_samples, "SEARCH", few)
     random_samples.main([*where, "--search", "--ground", "fashion_cnn"])
+    monkeypatch.setattr(random_samples, "CHOSEN", tuple(few))
     random_samples.main([*where, "--quick"])
     field.main([*where, "--quick"])
     torch.set_num_threads(threads)
