@@ -121,6 +121,8 @@ def distance(after: Estimate, golds: Sequence[Estimate]) -> Distance:
     difference = after - mean_of(golds)
     sampling, between = difference.error**2, excess(golds) / len(golds)
     variance = sampling + between
+    if variance == 0:  # every sample has the same share in both numbers: nothing varies
+        return Distance(difference.value, 0.0, (difference.value, difference.value))
     n, k = sum(len(psi) for psi in difference.influences), len(golds)
     freedom = variance**2 / (sampling**2 / max(n - 1, 1) + (between**2 / (k - 1) if k > 1 else 0.0))
     half = float(student.ppf(0.975, freedom)) * sqrt(variance)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.core.db import reading
 from app.core.settings import get_settings
-from app.forget_requests.service import follow
+from app.audit_reports.stand_alone import follow
 from app.jobs import queries
 from worker.housekeeping import Housekeeping
 from worker.supervisor import Supervisor

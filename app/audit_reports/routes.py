@@ -1,17 +1,18 @@
-"""`/audit-reports`: read, as JSON, page or PDF."""
+"""`/audit-reports`: asked for without a forget request; read, as JSON, page or PDF."""
 
 import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Response
 
-from app.audit_reports import queries, service
+from app.audit_reports import queries, service, stand_alone
 from app.audit_reports.representations import HTML, PDF, Form, wanted
-from app.audit_reports.schemas import AuditReportOut
+from app.audit_reports.schemas import AuditReportIn, AuditReportOut
 from app.keys.caller import Caller, requires
 from app.tables import AuditReport
-from app.web.dependencies import IfNoneMatch, Paging, Reading
+from app.web.dependencies import IdempotencyKey, IfNoneMatch, Paging, Reading, Transaction
 from app.web.etags import as_stored, conditional
+from app.web.idempotency import once
 from app.web.pages import Page
 from app.web.problems import describe
 from app.web.text import id_pattern
@@ -25,6 +26,21 @@ DOCUMENT: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf"
 DRAWING: dict[int | str, dict[str, Any]] = {200: {"content": {"image/svg+xml": {}}, "description": "A drawing."}}
 DRAWING_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 Reader = Annotated[Caller, requires("audit-reports:read")]
+Writer = Annotated[Caller, requires("audit-reports:write")]
+
+
+@router.post("", status_code=202, response_model=AuditReportOut, responses=describe(409))
+def submit(
+    wish: AuditReportIn, session: Transaction, caller: Writer, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Audit any two versions of a model: what one of them forgot elsewhere is measured, judged and certified here."""
+
+    def act() -> tuple[AuditReportOut, dict[str, str]]:
+        row = stand_alone.submit(session, wish, tenant_id=caller.tenant_id, actor=caller.key_id)
+        return queries.describe(row), {"Location": f"/audit-reports/{row.id}", "Retry-After": "5"}
+
+    route = "POST /audit-reports"
+    return once(session, idempotency_key, tenant_id=caller.tenant_id, route=route, wish=wish, act=act, status=202)
 
 
 @router.get("")

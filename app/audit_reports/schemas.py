@@ -1,11 +1,47 @@
 """Audit reports on the wire."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.lifecycle import ReportStatus
+from app.forget_requests.schemas import AnyTarget, AuditIn, StoredTarget
+from app.models.schemas import VersionId
+from app.web.text import Line, Ref
+
+
+class AuditReportIn(BaseModel):
+    """Two versions of a model to be compared: somebody made the second forget something, here or elsewhere."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    model: Ref
+    before: VersionId
+    after: VersionId
+    target: AnyTarget
+    """What the second is said to have forgotten."""
+    audit: AuditIn = Field(default_factory=AuditIn)
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    external_id: Line | None = None
+    """The caller's own reference."""
+
+
+class StoredAudit(BaseModel):
+    """What the row keeps of it: everything but the ids of samples and subjects."""
+
+    model_id: str
+    dataset_id: str
+    before: str
+    after: str
+    target: StoredTarget
+    audit: AuditIn
+    seed: int
+    external_id: str | None
+    received_at: datetime
+    samples: int
+    positions: list[int]
+    """Rows of the manifest; emptied once the audit is over."""
 
 
 class AuditReportOut(BaseModel):

@@ -14,7 +14,7 @@ from app.core.params import Kind, MethodParams
 from app.core.signing import sign
 from app.domain.lifecycle import ReportStatus
 from app.domain.report import Asked, Measured, ReportBody, Subject
-from app.domain.rungs import said
+from app.domain.rungs import said, warned
 from app.domain.verdict import LIMITS, judge, summary, verdict
 from app.signing_keys import service as signing_keys
 from app.tables import AuditReport, Dataset, ForgetRequest, Model, ModelVersion
@@ -49,8 +49,26 @@ def assemble(
         status=ReportStatus.COMPLETED,
     )
     session.add(row)
-    private = signing_keys.in_force(session)  # first: a key must be older than what it signs
-    _complete(session, row, _body(session, row.id, request, measured, result), private)
+    method = _METHOD.validate_python(request.method)
+    asked = Asked(
+        forget_request=request.id,
+        external_id=request.external_id,
+        kind=request.kind,
+        target=request.target,
+        samples=request.sample_count,
+        method=request.method,
+        method_chosen_by=request.method_chosen_by,
+        method_reason=request.method_reason,
+        paper=method.paper,
+        guarantee=method.guarantee,
+        audit=request.audit,
+        seed=request.seed,
+        received_at=request.received_at,
+        due_at=request.due_at,
+    )
+    base = session.get_one(ModelVersion, request.base_version_id)
+    dataset = session.get_one(Dataset, request.dataset_id)
+    sign_off(session, row, asked, measured, base, result, dataset, changes_weights=method.changes_weights)
     return row
 
 
@@ -92,44 +110,35 @@ def figure(session: Session, report_id: str, name: str, kind: str, *, tenant_id:
     raise NotFound("The report has no such figure.", code="figure_not_found")
 
 
-def _body(
-    session: Session, report_id: str, request: ForgetRequest, measured: Measured, result: ModelVersion
-) -> ReportBody:
-    method = _METHOD.validate_python(request.method)
-    kind = Kind(request.kind)
+def sign_off(
+    session: Session,
+    row: AuditReport,
+    asked: Asked,
+    measured: Measured,
+    before: ModelVersion,
+    after: ModelVersion,
+    dataset: Dataset,
+    *,
+    changes_weights: bool = True,
+) -> None:
+    """Judge the findings and complete the row: the body, its verdict, and the envelope over both."""
+    private = signing_keys.in_force(session)  # first: a key must be older than what it signs
+    kind = Kind(asked.kind)
     findings = judge(kind, measured.findings)
-    outcome = verdict(kind, findings, changes_weights=method.changes_weights)
-    model = session.get_one(Model, request.model_id)
-    base = session.get_one(ModelVersion, request.base_version_id)
-    dataset = session.get_one(Dataset, request.dataset_id)
-    return ReportBody(
-        report=report_id,
-        job=request.job_id or "",
+    outcome = verdict(kind, findings, changes_weights=changes_weights)
+    body = ReportBody(
+        report=row.id,
+        job=row.job_id or "",
         made_at=now(session),
         verdict=outcome,
-        summary=[*summary(kind, findings, outcome), *said(measured.rungs)],
-        asked=Asked(
-            forget_request=request.id,
-            external_id=request.external_id,
-            kind=request.kind,
-            target=request.target,
-            samples=request.sample_count,
-            method=request.method,
-            method_chosen_by=request.method_chosen_by,
-            method_reason=request.method_reason,
-            paper=method.paper,
-            guarantee=method.guarantee,
-            audit=request.audit,
-            seed=request.seed,
-            received_at=request.received_at,
-            due_at=request.due_at,
-        ),
+        summary=[*summary(kind, findings, outcome), *said(measured.rungs), *warned(measured.method_facts)],
+        asked=asked,
         subject=Subject(
-            model=model.name,
-            base_version=base.id,
-            base_weights_sha256=base.weights_sha256,
-            new_version=result.id,
-            new_weights_sha256=result.weights_sha256,
+            model=session.get_one(Model, before.model_id).name,
+            base_version=before.id,
+            base_weights_sha256=before.weights_sha256,
+            new_version=after.id,
+            new_weights_sha256=after.weights_sha256,
             dataset=dataset.name,
             dataset_sha256=dataset.sha256 or "",
             inputs="pictures" if len(dataset.input_shape or ()) == 3 else "records",
@@ -144,20 +153,22 @@ def _body(
         not_measured=measured.not_measured,
         limits=list(LIMITS),
     )
-
-
-def _complete(session: Session, row: AuditReport, body: ReportBody, private: str) -> None:
-    """The body, its verdict, and the envelope over both."""
     document = body.model_dump(mode="json")
     row.verdict, row.body = body.verdict, document
     row.envelope = sign(_statement(body, document), private)
+    session.flush()
+    write_down(session, row, actor="worker")
+
+
+def write_down(session: Session, row: AuditReport, *, actor: str) -> None:
+    """One entry of the audit log: the row is in a new state."""
     record(
         session,
         tenant_id=row.tenant_id,
-        actor="worker",
-        action="audit_report.completed",
+        actor=actor,
+        action=f"audit_report.{row.status.value}",
         resource=row.id,
-        data={"forget_request": row.forget_request_id, "verdict": body.verdict},
+        data={"forget_request": row.forget_request_id, "verdict": row.verdict, "reason": row.status_reason},
     )
 
 

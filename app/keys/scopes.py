@@ -11,6 +11,7 @@ class Scope(StrEnum):
     API_KEYS_WRITE = "api-keys:write"
     AUDIT_LOG_READ = "audit-log:read"
     AUDIT_REPORTS_READ = "audit-reports:read"
+    AUDIT_REPORTS_WRITE = "audit-reports:write"
     CATALOGUE_READ = "catalogue:read"
     DATASETS_READ = "datasets:read"
     DATASETS_WRITE = "datasets:write"

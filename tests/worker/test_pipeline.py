@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from app.audit_reports.stand_alone import follow
 from app.core.db import reading, transaction
 from app.core.digests import sha256_of
 from app.core.settings import get_settings
 from app.domain.lifecycle import DatasetStatus, JobStatus, VersionStatus
 from app.forget_requests import service as forget_requests
-from app.forget_requests.service import follow
 from app.jobs import queries
 from app.jobs import service as jobs
 from app.models import service as models
