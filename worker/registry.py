@@ -13,6 +13,7 @@ from app.core.params import ArchitectureParams, MethodParams, MetricParams, Tran
 from app.methods.certified_removal import CertifiedRemovalParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
+from app.methods.eu_k import EuKParams
 from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
@@ -46,6 +47,7 @@ from worker.architectures.sisa import build as build_shards
 from worker.methods.certified_removal import certified_removal
 from worker.methods.consistency import consistency
 from worker.methods.deepclean import deepclean
+from worker.methods.eu_k import eu_k
 from worker.methods.finetune import finetune
 from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
@@ -88,6 +90,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     CertifiedRemovalParams: certified_removal,
     ConsistencyParams: consistency,
     DeepCleanParams: deepclean,
+    EuKParams: eu_k,
     FinetuneParams: finetune,
     FisherForgettingParams: fisher_forgetting,
     FisherMaskingParams: fisher_masking,

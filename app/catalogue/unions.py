@@ -12,6 +12,7 @@ from app.architectures.vit import VitParams
 from app.methods.certified_removal import CertifiedRemovalParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
+from app.methods.eu_k import EuKParams
 from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
@@ -45,6 +46,7 @@ METHODS = (
     CertifiedRemovalParams,
     ConsistencyParams,
     DeepCleanParams,
+    EuKParams,
     FinetuneParams,
     FisherForgettingParams,
     FisherMaskingParams,
@@ -73,6 +75,7 @@ AnyMethod = Annotated[
     CertifiedRemovalParams
     | ConsistencyParams
     | DeepCleanParams
+    | EuKParams
     | FinetuneParams
     | FisherForgettingParams
     | FisherMaskingParams
