@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
+from app.commands import audit_log as audit_log_commands
 from app.commands import keys as keys_commands
 from app.commands.home import DEFAULT_HOME, Home, err, use
 from app.commands.keys import enrol_own
@@ -29,6 +30,7 @@ app = typer.Typer(
 database = typer.Typer(no_args_is_help=True, help="Look after the database.")
 app.add_typer(database, name="db")
 app.add_typer(keys_commands.app, name="keys")
+app.add_typer(audit_log_commands.app, name="audit-log")
 app.command()(verify)
 
 TENANT = "default"

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +11,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.db import reading, transaction
+from app.core.errors import Problem
 from app.core.settings import get_settings
 from app.domain.lifecycle import is_final
 from app.jobs import service as jobs
 from app.outbox import service as outbox
+from app.signing_keys import heads
 from app.tables import Job
 
 EVERY_SECONDS = 2.0
+LOG_CHECK_SECONDS = 3600.0
+"""Between two verifications of the audit logs by one process."""
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +37,19 @@ def tidy(follow: Follow) -> None:
                 follow(session, job)
         outbox.relay()
         sweep(get_settings().runs)
+    except SQLAlchemyError:
+        log.warning("the database does not answer", exc_info=True)
+
+
+def check_audit_logs() -> None:
+    """Verify the chains and sign their heads; alarm about one that does not hold. A failure is for the next time."""
+    try:
+        with reading() as session:
+            found = heads.look_at_all(session)
+        with transaction() as session:
+            heads.settle(session, found)
+    except Problem as problem:
+        log.warning("the audit logs could not be signed: %s", problem.detail)
     except SQLAlchemyError:
         log.warning("the database does not answer", exc_info=True)
 
@@ -63,6 +81,10 @@ class Housekeeping:
         self._thread.join(10)
 
     def _run(self) -> None:
+        checked = float("-inf")
         while not self._stopped.is_set():
             tidy(self._follow)
+            if time.monotonic() - checked >= LOG_CHECK_SECONDS:
+                checked = time.monotonic()
+                check_audit_logs()
             self._stopped.wait(EVERY_SECONDS)

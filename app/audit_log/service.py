@@ -51,10 +51,14 @@ def record(
 
 
 def verify(session: Session, tenant_id: str) -> int | None:
-    """The number of the first entry that is changed, missing or misplaced; None if the chain holds."""
-    tenant = session.get_one(Tenant, tenant_id)
+    """The number of the first entry that is changed, missing or misplaced; None if the chain holds.
+
+    Locks nothing: what is appended meanwhile is left to the next time.
+    """
+    tenant = session.get_one(Tenant, tenant_id, populate_existing=True)
     previous, number = "0" * 64, 0
-    entries = select(AuditLogEntry).where(AuditLogEntry.tenant_id == tenant_id).order_by(AuditLogEntry.number)
+    known = AuditLogEntry.number <= tenant.audit_log_length
+    entries = select(AuditLogEntry).where(AuditLogEntry.tenant_id == tenant_id, known).order_by(AuditLogEntry.number)
     with session.scalars(entries.execution_options(yield_per=1000)) as rows:  # closes the cursor at a break, too
         for entry in rows:
             number += 1

@@ -3,6 +3,7 @@
 from app.tables.alias import Alias, AliasChange
 from app.tables.api_key import ApiKey
 from app.tables.audit_log import AuditLogEntry
+from app.tables.audit_log_head import AuditLogHead
 from app.tables.audit_report import AuditReport
 from app.tables.base import Base
 from app.tables.dataset import Dataset
@@ -21,6 +22,7 @@ __all__ = [
     "AliasChange",
     "ApiKey",
     "AuditLogEntry",
+    "AuditLogHead",
     "AuditReport",
     "Base",
     "Dataset",

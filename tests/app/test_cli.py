@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from app.cli import app
@@ -17,6 +18,7 @@ from app.core.settings import get_settings
 from app.core.signing import new_signing_key, public_key_of
 from app.keys.service import authenticate
 from app.signing_keys.schemas import SigningKeysOut
+from app.tables import AuditLogEntry
 from tests.app.audit_reports.material import signed
 
 KEY = new_signing_key()
@@ -142,6 +144,17 @@ def test_a_report_outlives_the_rotation_of_its_key_but_not_its_revocation(tmp_pa
     assert (told.exit_code, "key_revoked" in told.stderr, "laptop stolen" in told.stderr) == (1, True, True)
     assert "revoked" in run("keys", "list", "--home", str(home)).stdout
     assert run("verify", sign_with(home, tmp_path), "--home", str(home)).exit_code == 0
+    engine_for(get_settings().database).dispose()
+
+
+def test_the_audit_log_is_verified_by_a_command(tmp_path: Path) -> None:
+    home = made_home(tmp_path)
+    told = run("audit-log", "verify", "--home", str(home))
+    assert (told.exit_code, "entries hold" in told.stdout) == (0, True)
+    with transaction() as session:
+        session.execute(update(AuditLogEntry).where(AuditLogEntry.number == 1).values(actor="somebody_else"))
+    told = run("audit-log", "verify", "--home", str(home))
+    assert (told.exit_code, "BROKEN from entry 1" in told.stderr) == (1, True)
     engine_for(get_settings().database).dispose()
 
 
