@@ -34,9 +34,13 @@ from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
+from app.metrics.linear_probe import LinearProbeParams
+from app.metrics.lira import LiraParams
 from app.metrics.mia import MiaParams
 from app.metrics.mia_confidence import MiaConfidenceParams
 from app.metrics.mia_reference import MiaReferenceParams
+from app.metrics.relearn import RelearnParams
+from app.metrics.rmia import RmiaParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -68,9 +72,13 @@ from worker.methods.sparse import sparse
 from worker.methods.ssd import ssd
 from worker.methods.truncation import truncation
 from worker.metrics.accuracy import accuracy
+from worker.metrics.linear_probe import linear_probe
+from worker.metrics.lira import lira
 from worker.metrics.mia import mia
 from worker.metrics.mia_confidence import mia_confidence
 from worker.metrics.mia_reference import mia_reference
+from worker.metrics.relearn import relearn
+from worker.metrics.rmia import rmia
 from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.problem import Problem
@@ -116,6 +124,10 @@ METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {
     MiaParams: mia,
     MiaConfidenceParams: mia_confidence,
     MiaReferenceParams: mia_reference,
+    LinearProbeParams: linear_probe,
+    RelearnParams: relearn,
+    LiraParams: lira,
+    RmiaParams: rmia,
 }
 ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     MlpParams: mlp.build,

@@ -33,9 +33,13 @@ from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
+from app.metrics.linear_probe import LinearProbeParams
+from app.metrics.lira import LiraParams
 from app.metrics.mia import MiaParams
 from app.metrics.mia_confidence import MiaConfidenceParams
 from app.metrics.mia_reference import MiaReferenceParams
+from app.metrics.relearn import RelearnParams
+from app.metrics.rmia import RmiaParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -67,7 +71,18 @@ METHODS = (
     SsdParams,
     TruncationParams,
 )
-METRICS = (AccuracyParams, MiaParams, MiaConfidenceParams, MiaReferenceParams)
+METRICS = (
+    AccuracyParams,
+    MiaParams,
+    MiaConfidenceParams,
+    MiaReferenceParams,
+    LinearProbeParams,
+    RelearnParams,
+    LiraParams,
+    RmiaParams,
+)
+DEFAULT_METRICS = METRICS[:6]
+"""What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
 ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
@@ -98,7 +113,15 @@ AnyMethod = Annotated[
     Field(discriminator="name"),
 ]
 AnyMetric = Annotated[
-    AccuracyParams | MiaParams | MiaConfidenceParams | MiaReferenceParams, Field(discriminator="name")
+    AccuracyParams
+    | MiaParams
+    | MiaConfidenceParams
+    | MiaReferenceParams
+    | LinearProbeParams
+    | RelearnParams
+    | LiraParams
+    | RmiaParams,
+    Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[
     MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | VitParams, Field(discriminator="name")

@@ -75,7 +75,7 @@ RESIDUE: Mapping[tuple[str, str], str] = {
     ("attack_auc", "forget"): "its training samples can still be told from samples that were never seen",
     ("reference_auc", "forget"): "its training samples still fit better than to models that never saw them",
     ("probe_accuracy", "test_forget"): "a linear classifier on the hidden features still recognises it",
-    ("relearn_steps", "forget"): "it is learned again faster than by a model that never saw it",
+    ("relearn_share", "forget"): "it is learned again faster than by a model that never saw it",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from app.catalogue.unions import METRICS, AnyMethod, AnyMetric, AnyTransform
+from app.catalogue.unions import DEFAULT_METRICS, AnyMethod, AnyMetric, AnyTransform
 from app.core.params import Kind
 from app.domain.lifecycle import RequestStatus
 from app.models.schemas import VersionId
@@ -111,9 +111,9 @@ class AuditIn(_Closed):
     """How the result is audited."""
 
     metrics: Annotated[list[AnyMetric], Field(min_length=1, max_length=20)] = Field(
-        default_factory=lambda: [metric() for metric in METRICS]
+        default_factory=lambda: [metric() for metric in DEFAULT_METRICS]
     )
-    """By default all of them."""
+    """By default those that the verdict and its sentences are made of; each is measured where its sets exist."""
     gold: Literal["none", "retrain", "registered"] = "none"
     """What a retrained model would answer: not asked, retrained for this audit, or taken from registered versions."""
     gold_seeds: Annotated[int, Field(ge=1, le=10)] = 1

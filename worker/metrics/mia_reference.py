@@ -3,12 +3,12 @@
 import numpy as np
 
 from app.metrics.mia_reference import MiaReferenceParams
-from worker.attacks import TIMES, Attack, Sides, caveats, losses, prepared
-from worker.contrasts import with_chance
-from worker.estimates import Estimate, distance, roc_area
-from worker.intervals import delong
+from worker.attacks import TIMES, Sides, losses, prepared
 from worker.numerics.outcome import Bench, Finding, Model
 from worker.references import references
+from worker.scoring import area_finding
+
+NAMES = {"gold": "retrained model(s)", "half_data": "model(s) trained on half of D_r"}
 
 
 def mia_reference(bench: Bench, params: MiaReferenceParams) -> list[Finding]:
@@ -28,58 +28,17 @@ def mia_reference(bench: Bench, params: MiaReferenceParams) -> list[Finding]:
     known = references(bench, params.references, params.models) if attack else ()
     if attack is None or not known:
         return []
-    after, before = (_area(bench, model, known, attack) for model in (bench.after, bench.before))
-    golds = [
-        _area(bench, gold, others, attack)
-        for gold in bench.golds
-        if (others := tuple(model for model in known if model is not gold))
-    ]
-    distant = distance(after, golds) if golds else None
-    return [
-        Finding(
-            metric=params.name,
-            measure="reference_auc",
-            on="forget",
-            direction="gold",
-            n=attack.total,
-            before=before.value,
-            after=after.value,
-            no_op=_area(bench, bench.before, known, attack, control=True).value,
-            gold=tuple(gold.value for gold in golds),
-            interval=_interval(bench, known, attack),
-            attack_feature=f"loss below that of {len(known)} {_NAMES[params.references]}",
-            caveats=(*caveats(bench, attack), *_alone(bench, golds)),
-            error=after.error,
-            gold_interval=distant.interval if distant else None,
-            gold_error=distant.error if distant else None,
-            contrast=with_chance(after, before, against="a model that never saw it"),
-        )
-    ]
 
+    def score(model: Model, *, control: bool = False) -> Sides | None:
+        others = [reference for reference in known if reference is not model]
+        audited, *calm = (losses(bench, m, attack, control=control) for m in (model, *others))
+        return difference(audited, calm) if calm else None
 
-_NAMES = {"gold": "retrained model(s)", "half_data": "model(s) trained on half of D_r"}
+    feature = f"loss below that of {len(known)} {NAMES[params.references]}"
+    return [area_finding(bench, attack, score, metric=params.name, measure="reference_auc", feature=feature)]
 
 
 def difference(audited: Sides, known: list[Sides]) -> Sides:
     """d: the mean loss under the references minus the loss under the audited model, side by side."""
     forgotten = np.mean([k.forgotten for k in known], axis=0) - audited.forgotten
     return Sides(forgotten, np.mean([k.held_out for k in known], axis=0) - audited.held_out)
-
-
-def _scores(bench: Bench, model: Model, known: tuple[Model, ...], attack: Attack, *, control: bool = False) -> Sides:
-    audited, *calm = (losses(bench, m, attack, control=control) for m in (model, *known))
-    return difference(audited, calm)
-
-
-def _area(bench: Bench, model: Model, known: tuple[Model, ...], attack: Attack, *, control: bool = False) -> Estimate:
-    return roc_area(*_scores(bench, model, known, attack, control=control))
-
-
-def _interval(bench: Bench, known: tuple[Model, ...], attack: Attack) -> tuple[float, float]:
-    return delong(*_scores(bench, bench.after, known, attack))
-
-
-def _alone(bench: Bench, golds: list[Estimate]) -> tuple[str, ...]:
-    if golds or not bench.golds:
-        return ()
-    return ("the only retrained model is the reference: it cannot be attacked by itself",)

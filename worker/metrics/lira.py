@@ -1,0 +1,92 @@
+"""Metric `lira`: how unlikely is the model's confidence in D_f under models that never saw it?"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from app.metrics.lira import LiraParams
+from worker.attacks import TIMES, Sides, losses, prepared
+from worker.intervals import Scores
+from worker.numerics.outcome import Bench, Finding, Model
+from worker.references import references
+from worker.scoring import area_finding, rate_finding
+
+Matrix = NDArray[np.float64]
+SMALLEST_LOSS = 1e-12  # nats: below, a confidence is 1 to float64's last digits and its logit infinite
+
+
+def lira(bench: Bench, params: LiraParams) -> list[Finding]:
+    """The offline attack: AUC, and TPR at 1 % and at 0.1 % FPR.
+
+        φ = log(p_y / (1 − p_y)),   Λ = Φ((φ − μ_out) / σ),   μ_out the mean of φ over the reference models
+
+    One σ for all samples, as the paper's code has it where shadow models are few; samples are ranked by φ − μ_out over
+    σ, which Λ never reorders. Without references, D_f or held-out samples there is no finding.
+
+    Source: Carlini et al. 2022, §VI and eq. 4.
+    """
+    attack = prepared(bench, params.name, times=TIMES)
+    known = references(bench, params.references, params.models) if attack else ()
+    if attack is None or not known:
+        return []
+
+    def score(model: Model, *, control: bool = False) -> Sides | None:
+        others = [reference for reference in known if reference is not model]
+        audited, *out = (losses(bench, m, attack, control=control) for m in (model, *others))
+        if not out:
+            return None
+        sides = [
+            (logit(own), np.stack([logit(losses) for losses in theirs]))
+            for own, *theirs in zip(audited, *out, strict=True)
+        ]
+        sigma = common_deviation(np.concatenate([shadows for _, shadows in sides], axis=1))
+        return Sides(*(standardised(phi, shadows.mean(axis=0), sigma) for phi, shadows in sides))
+
+    feature = f"confidence against {len(known)} reference model(s)"
+    name = params.name
+    return [
+        area_finding(bench, attack, score, metric=name, measure="lira_auc", feature=feature),
+        rate_finding(bench, attack, score, 0.01, metric=name, measure="lira_tpr_at_1_percent"),
+        rate_finding(bench, attack, score, 0.001, metric=name, measure="lira_tpr_at_01_percent"),
+    ]
+
+
+def logit(loss: Scores) -> Scores:
+    """φ = log(p / (1 − p)) with p = e^(−ℓ), exact also where p is close to 1; any shape."""
+    clipped = np.maximum(loss, SMALLEST_LOSS)
+    return np.asarray(-clipped - np.log(-np.expm1(-clipped)))
+
+
+def standardised(phi: Scores, mean: Scores, deviation: float | Scores) -> Scores:
+    """The number z = (φ − μ_out) / σ_out; shapes broadcast."""
+    return (phi - mean) / deviation
+
+
+def offline(phi: Scores, mean: Scores, deviation: float | Scores) -> Scores:
+    """Λ = 1 − P[Z > φ] = Φ(z), Z ~ N(μ_out, σ_out²): the larger, the likelier a member.
+
+    Source: Carlini et al. 2022, eq. 4.
+    """
+    return np.asarray(norm.cdf(standardised(phi, mean, deviation)))
+
+
+def online(
+    phi: Scores, mean_in: Scores, deviation_in: float | Scores, mean_out: Scores, deviation_out: float | Scores
+) -> Scores:
+    """The logarithm log Λ = log N(φ | μ_in, σ_in²) − log N(φ | μ_out, σ_out²), with shadow models that saw the sample.
+
+    Source: Carlini et al. 2022, §V.
+    """
+    return np.asarray(norm.logpdf(phi, mean_in, deviation_in) - norm.logpdf(phi, mean_out, deviation_out))
+
+
+def common_deviation(shadows: Matrix) -> float:
+    """One σ for all samples: the root of the mean variance between shadow models; 1 for a single one.
+
+    Then only the order counts, and σ does not change it.
+
+    Args:
+        shadows: φ, `(models, N)`.
+    """
+    deviation = float(np.sqrt(shadows.var(axis=0, ddof=1).mean())) if len(shadows) > 1 else 1.0
+    return deviation or 1.0
