@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from app.metrics.accuracy import AccuracyParams
-from worker.metrics.accuracy import accuracy, decisive_from, direction
+from worker.metrics.accuracy import accuracy, class_weights, decisive_from, direction
 from worker.numerics.outcome import Bench
 
 MakeBench = Callable[..., Bench]
@@ -56,3 +57,32 @@ def test_what_is_better_depends_on_what_was_asked() -> None:
     ]
     assert direction("test_forget", "class") == "lower"
     assert direction("forget_clean", "backdoor") == direction("retain", "samples") == "higher"
+
+
+def test_d_f_is_compared_with_held_out_data_of_its_class_mix(make_bench: MakeBench) -> None:
+    # class 1 held out: half right; class 0: all right; D_f is class 1 only, three of four right
+    held_out = [(1.0, 1), (-1.0, 1), (-1.0, 0), (-2.0, 0)]
+    forget, _ = accuracy(make_bench({"forget": [(1.0, 1)] * 3 + [(-1.0, 1)], "test": held_out}), AccuracyParams())
+    assert forget.contrast is not None
+    assert forget.contrast.value == forget.contrast.control == 0.25
+    assert (forget.contrast.n, forget.contrast.least) == (4, decisive_from(0.5))
+
+
+def test_what_gold_finds_easier_too_is_no_trace(make_bench: MakeBench) -> None:
+    easy, hard = [(1.0, 1)] * 8, [(1.0, 1)] * 4 + [(-1.0, 1)] * 4
+    forget, _ = accuracy(make_bench({"forget": easy, "test": hard}, golds=(1.0, 2.0)), AccuracyParams())
+    assert forget.contrast is not None
+    assert forget.contrast.value == 0.0
+    without, _ = accuracy(make_bench({"forget": easy, "test": hard}), AccuracyParams())
+    assert without.contrast is not None
+    assert without.contrast.value == 0.5
+
+
+def test_only_single_samples_are_contrasted_with_held_out_data(make_bench: MakeBench) -> None:
+    for finding in accuracy(make_bench({"forget": FORGET, "test": TEST}, kind="class"), AccuracyParams()):
+        assert finding.contrast is None
+
+
+def test_class_weights_by_hand() -> None:
+    weights = class_weights(np.array([0, 0, 0, 1]), np.array([0, 1, 1, 2]))
+    assert weights.tolist() == [0.75, 0.125, 0.125, 0.0]
