@@ -14,6 +14,7 @@ def with_golds(
     *,
     against: str,
     expected_spread: float = 0.0,
+    drawn: bool = False,
     least: int = 0,
 ) -> Contrast:
     """How far the model lies beyond the gold models on the same samples.
@@ -27,20 +28,22 @@ def with_golds(
         golds: k ≥ 1.
         against: what the golds are, in words.
         expected_spread: of a single sample, where it can be told beforehand: few samples may happen to agree.
+        drawn: held-out samples are drawn in proportion to the forgotten ones: more of these bring more of those.
         least: see `Contrast`.
     """
     centre = mean_of(golds)
     difference = after - centre
     forgotten, *others = difference.variances()
     n, between = len(difference.influences[0]), excess(golds) * (1 + 1 / len(golds))
+    shrinks, stays = (forgotten + sum(others), 0.0) if drawn else (forgotten, sum(others))
     return Contrast(
         against=against,
         value=difference.value,
-        error=sqrt(forgotten + sum(others) + between),
+        error=sqrt(shrinks + stays + between),
         control=(before - centre).value,
         n=n,
-        spread=max(sqrt(forgotten * n), expected_spread),
-        floor=sqrt(sum(others) + between),
+        spread=max(sqrt(shrinks * n), expected_spread),
+        floor=sqrt(stays + between),
         least=least,
     )
 

@@ -44,3 +44,11 @@ def test_a_spread_between_golds_is_a_floor() -> None:
 
 def test_the_spread_of_a_held_out_share_is_never_zero() -> None:
     assert binomial_spread(1.0, 8) == pytest.approx(0.3)
+
+
+def test_held_out_samples_that_are_drawn_along_are_no_floor() -> None:
+    after, gold = (roc_area(RANDOM.normal(size=30), RANDOM.normal(size=30)) for _ in range(2))
+    fixed, drawn = (with_golds(after, after, [gold], against="", drawn=drawn) for drawn in (False, True))
+    assert fixed.floor > drawn.floor == 0.0
+    assert fixed.spread**2 / 30 + fixed.floor**2 == pytest.approx(drawn.spread**2 / 30)
+    assert fixed.error == drawn.error
