@@ -183,9 +183,10 @@ class Case:
         return Kind(self.request.kind)
 
     @property
-    def method(self) -> MethodParams:
-        """How it is carried out."""
-        return _METHOD.validate_python(self.request.method)
+    def ladder(self) -> list[MethodParams]:
+        """The methods that carry it out, in the order in which they are tried until one passes."""
+        rungs = [rung["method"] for rung in self.request.ladder if rung["left_out"] is None]
+        return [_METHOD.validate_python(method) for method in rungs or [self.request.method]]
 
     @property
     def metrics(self) -> list[MetricParams]:
@@ -245,7 +246,7 @@ def _pairs_of(session: Session, request: ForgetRequest, model: Model) -> Data | 
 
 
 def problem_of(case: Case, run: Run) -> Problem:
-    """The problem that the case's method is given."""
+    """The problem that each of the case's methods is given."""
     data, build = case.data, build_of(case.model)
     for used in filter(None, (data, case.pairs)):
         used.check()
@@ -312,7 +313,7 @@ def _clean(case: Case, d_f: Examples) -> Examples | None:
 
 def _held_out(case: Case) -> Examples | None:
     """What a method may compare with: never the split `test`, which the audit measures on."""
-    if Need.HELD_OUT not in case.method.needs(case.kind):
+    if not any(Need.HELD_OUT in method.needs(case.kind) for method in case.ladder):
         return None
     return case.data.select(case.data.index["validation"] & _known(case))
 
@@ -353,7 +354,7 @@ def _augmentation(step: Augmentation) -> augmentation.Augmentation:
 def _fisher_without(case: Case, build: Build, old: Weights, gone: Tensor, run: Run) -> Fisher | None:
     """The stored Fisher over D_f and D_r: less what other requests have forgotten since it was computed."""
     base, data = case.base, case.data
-    if base.fisher_path is None or Need.FISHER not in case.method.needs(case.kind):
+    if base.fisher_path is None or not any(Need.FISHER in method.needs(case.kind) for method in case.ladder):
         return None
     stored, excluded = artifacts.read_fisher(Path(base.fisher_path), sha256=base.fisher_sha256 or "")
     stored.check(weights_sha256=base.weights_sha256, data_sha256=data.digest)

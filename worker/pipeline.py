@@ -1,29 +1,30 @@
 """The stories of the jobs: load, do, measure, store. What is published goes through one fenced transaction."""
 
 import platform
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from importlib.metadata import version as version_of
 from itertools import chain
 from pathlib import Path
-from statistics import mean, pstdev
-from typing import NamedTuple, Protocol, TypeVar
+from statistics import mean
+from typing import NamedTuple, Protocol
 
 import torch
 from sqlalchemy.orm import Session
 from torch import Tensor
 
 from app.audit_reports import service as audit_reports
+from app.audit_reports import stand_alone
+from app.audit_reports.files import figures_folder
 from app.core.db import reading, transaction
 from app.core.errors import Invalid
 from app.core.ids import new_id
+from app.core.params import MethodParams
 from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.findings import Finding as Judged
-from app.domain.findings import Gold
 from app.domain.lifecycle import JobKind, RequestStatus
 from app.domain.report import Cost, Environment, Measured
 from app.forget_requests import service as forget_requests
@@ -31,9 +32,12 @@ from app.jobs import queries
 from app.jobs import service as jobs
 from app.methods.retrain import RetrainParams
 from app.models import service as models
-from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
+from app.tables import AuditReport, Dataset, ForgetRequest, Job, Model, ModelVersion
 from worker import artifacts, registry
+from worker.comparison import check_independent, comparison_of, not_measured
 from worker.datasets import validate
+from worker.figures.draw import draw
+from worker.ladder import Noting, climb, kept, timed
 from worker.loading import Case, Data, answering, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import TensorExamples
@@ -41,8 +45,9 @@ from worker.numerics.fisher import Fisher, fisher_diagonal
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.outcome import Model as Answering
 from worker.numerics.problem import Problem
-from worker.numerics.run import Fact, Part, Run
+from worker.numerics.run import Fact, Run
 from worker.numerics.weights import network_with
+from worker.reported import reported
 
 
 class Attempt(Run, Protocol):
@@ -115,20 +120,70 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
     with reading() as session:
         case = case_of(session, session.get_one(Job, job_id))
     problem = problem_of(case, run)
-    outcome, seconds = _timed(partial(registry.unlearn, problem, case.method))
-    with transaction() as session:
-        jobs.fenced(session, job_id, fence)
-        forget_requests.transition(session, session.get_one(ForgetRequest, case.request.id), RequestStatus.VERIFYING)
-    golds = _golds(case, problem, run)
-    findings, audit_seconds = _timed(partial(_audit, case, problem, outcome, golds.models, run))
+    golds = cache(partial(_golds, case, problem, run))  # the first audit makes them, the others share them
+
+    def carry_out(method: MethodParams, part: Run) -> Outcome:
+        _request_is(job_id, fence, case, RequestStatus.RUNNING)
+        return registry.unlearn(replace(problem, run=part), method)
+
+    def audit(outcome: Outcome, part: Run) -> list[Judged]:
+        _request_is(job_id, fence, case, RequestStatus.VERIFYING)
+        findings = _audit(case, bench_of(case, problem, outcome, golds().models, part))
+        return [reported(finding, seed=case.request.seed) for finding in findings]
+
+    climbed = climb(case.ladder, case.kind, run, unlearn=carry_out, audit=audit)
+    _request_is(job_id, fence, case, RequestStatus.VERIFYING)
+    bench = bench_of(case, problem, climbed.outcome, golds().models, run)
+    figures, drawing_seconds = timed(partial(draw, bench, climbed.findings, run.folder / "figures"))
     measured = Measured(
-        findings=[_plain(finding, seed=case.request.seed) for finding in findings],
+        findings=climbed.findings,
         sizes={name: len(examples) for name, examples in sets_of(case, problem).items()},
-        method_facts={**outcome.facts, **run.notes},
-        cost=Cost(unlearning_seconds=seconds, gold_seconds=golds.seconds, audit_seconds=audit_seconds),
+        method_facts={**climbed.outcome.facts, **run.notes},
+        cost=Cost(
+            unlearning_seconds=climbed.seconds,
+            gold_seconds=golds().seconds,
+            audit_seconds=climbed.audit_seconds,
+            drawing_seconds=drawing_seconds,
+        ),
         environment=_environment(),
+        rungs=climbed.rungs,
+        figures=figures,
     )
-    _publish_version(job_id, fence, run, case, outcome, measured)
+    _publish_version(job_id, fence, run, case, climbed.outcome, measured)
+
+
+def audit_versions(job_id: str, fence: int, run: Attempt) -> None:
+    """A stand-alone audit: measure two registered versions, publish the report."""
+    with reading() as session:
+        row = session.get_one(AuditReport, session.get_one(Job, job_id).subject_id)
+        case, after = comparison_of(session, row)
+    problem = problem_of(case, run)
+    golds = _golds(case, problem, run)
+    outcome = Outcome(weights_of(after, problem.build), {}, frozenset(after.silenced_classes))
+    bench = bench_of(case, problem, outcome, golds.models, run)
+    check_independent(bench)
+    findings, audit_seconds = timed(partial(_audit, case, bench))
+    judged = [reported(finding, seed=case.request.seed) for finding in findings]
+    figures, drawing_seconds = timed(partial(draw, bench, judged, run.folder / "figures"))
+    measured = Measured(
+        findings=judged,
+        sizes={name: len(examples) for name, examples in bench.sets.items()},
+        method_facts=dict(run.notes),
+        cost=Cost(
+            unlearning_seconds=None,
+            gold_seconds=golds.seconds,
+            audit_seconds=audit_seconds,
+            drawing_seconds=drawing_seconds,
+        ),
+        environment=_environment(),
+        figures=figures,
+        not_measured=not_measured(
+            bench, [str(metric["name"]) for metric in case.request.audit["metrics"]], {f.metric for f in findings}
+        ),
+    )
+    with _publishing(job_id, fence, run) as session:
+        _move(run.folder / "figures", figures_folder(row.id))
+        stand_alone.complete(session, session.get_one(AuditReport, row.id), measured)
 
 
 STORIES: Mapping[JobKind, Callable[[str, int, Attempt], None]] = {
@@ -136,6 +191,7 @@ STORIES: Mapping[JobKind, Callable[[str, int, Attempt], None]] = {
     JobKind.VERSION_VALIDATION: validate_version,
     JobKind.FISHER: compute_fisher,
     JobKind.UNLEARNING: unlearn,
+    JobKind.AUDIT: audit_versions,
 }
 
 
@@ -190,6 +246,15 @@ def _left_by(shard: Job) -> Path:
     return get_settings().runs / str(shard.whole_id) / "shards" / f"{shard.shard}.safetensors"
 
 
+def _request_is(job_id: str, fence: int, case: Case, status: RequestStatus) -> None:
+    """Say how far the request is, if this is still the newest attempt; each rung is run, then verified."""
+    with transaction() as session:
+        jobs.fenced(session, job_id, fence)
+        request = session.get_one(ForgetRequest, case.request.id)
+        if request.status is not status:
+            forget_requests.transition(session, request, status)
+
+
 @contextmanager
 def _publishing(job_id: str, fence: int, run: Attempt) -> Iterator[Session]:
     """One transaction that only the newest claim may finish; the job succeeds with what is published in it."""
@@ -218,7 +283,10 @@ def _publish_version(job_id: str, fence: int, run: Attempt, case: Case, outcome:
             weights_bytes=target.stat().st_size,
             silenced_classes=sorted(outcome.silenced | set(base.silenced_classes)),
         )
-        report = audit_reports.assemble(session, request, measured, result=result)
+        forget_requests.settle_method(request, measured.rungs)
+        report_id = new_id("ar")
+        _move(run.folder / "figures", figures_folder(report_id))
+        report = audit_reports.assemble(session, request, measured, result=result, report_id=report_id)
         forget_requests.complete(session, request, version_id=result.id, report_id=report.id)
 
 
@@ -233,16 +301,18 @@ def _golds(case: Case, problem: Problem, run: Run) -> _Golds:
         return _Golds(tuple(answering(gold, problem.build) for gold in case.golds), None)
     made, seconds = [], []
     for number in range(case.request.audit["gold_seeds"]):
-        again = replace(problem, seed=problem.seed + 1 + number, run=Part(run, f"gold_{number + 1}"))
-        outcome, took = _timed(partial(registry.unlearn, again, RetrainParams()))
+        part = Noting(run, f"gold_{number + 1}")
+        again = replace(problem, seed=problem.seed + 1 + number, run=part)
+        outcome, took = kept(part, partial(registry.unlearn, again, RetrainParams()))
         made.append(Answering(problem.build, outcome.weights))
         seconds.append(took)
     return _Golds(tuple(made), mean(seconds))
 
 
-def _audit(case: Case, problem: Problem, outcome: Outcome, golds: tuple[Answering, ...], run: Run) -> list[Finding]:
+def bench_of(case: Case, problem: Problem, outcome: Outcome, golds: tuple[Answering, ...], run: Run) -> Bench:
+    """What a metric measures on."""
     before = frozenset(case.base.silenced_classes)
-    bench = Bench(
+    return Bench(
         before=Answering(problem.build, problem.old, before),
         after=Answering(problem.build, outcome.weights, before | outcome.silenced),
         golds=golds,
@@ -251,28 +321,12 @@ def _audit(case: Case, problem: Problem, outcome: Outcome, golds: tuple[Answerin
         classes=problem.classes,
         seed=problem.seed,
         run=run,
+        recipe=problem.recipe,
     )
+
+
+def _audit(case: Case, bench: Bench) -> list[Finding]:
     return list(chain.from_iterable(registry.measure(bench, metric) for metric in case.metrics))
-
-
-def _plain(finding: Finding, *, seed: int) -> Judged:
-    gold = Gold(mean=mean(finding.gold), std=pstdev(finding.gold), models=len(finding.gold)) if finding.gold else None
-    return Judged(
-        metric=finding.metric,
-        measure=finding.measure,
-        on=finding.on,
-        direction=finding.direction,
-        attack_feature=finding.attack_feature,
-        n=finding.n,
-        seed=seed,
-        before=finding.before,
-        after=finding.after,
-        no_op=finding.no_op,
-        gold=gold,
-        difference_to_gold=None if gold is None else finding.after - gold.mean,
-        interval=finding.interval,
-        caveats=finding.caveats,
-    )
 
 
 def _environment() -> Environment:
@@ -294,11 +348,3 @@ def _move(source: Path, target: Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
     return str(target)
-
-
-T = TypeVar("T")
-
-
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    started = time.monotonic()
-    return work(), time.monotonic() - started

@@ -1,23 +1,29 @@
-"""Which method carries out a request: the caller's, if what it needs is there, or the cheapest that can."""
+"""Which methods carry out a request: the caller's, if what it needs is there, or a ladder, the cheapest first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.catalogue.unions import METHODS
-from app.core.errors import Conflict, invalid_field
-from app.core.params import Kind, MethodParams, Need
+from app.core.errors import Conflict, Invalid, invalid_field
+from app.core.params import FEATURE_KINDS, Deployed, Kind, MethodParams, Need
+from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
+from app.methods.finetune import FinetuneParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
+from app.methods.sisa import SisaParams
+from app.methods.ssd import SsdParams
 
-LADDER: Mapping[Kind, tuple[MethodParams, ...]] = {
-    Kind.SAMPLES: (DeepCleanParams(), RetrainParams()),
-    Kind.SUBJECTS: (DeepCleanParams(), RetrainParams()),
-    Kind.CLASS: (RldParams(), RetrainParams()),
-    Kind.BACKDOOR: (RldParams(), RetrainParams()),
-    Kind.LEAKAGE: (RldParams(), RetrainParams()),
-}
-"""What `auto` tries, cheapest first."""
+SAMPLES = (FinetuneParams(), DeepCleanParams(), RetrainParams())
+"""Nothing but retraining is known to forget scattered samples; of the rest, fine-tuning comes nearest to it."""
+CLASS = (SsdParams(), DeepCleanParams(), RetrainParams())
+"""One pass over D_f; one epoch on D_r; the whole recipe."""
+CLASS_WITHOUT_RETAIN = (SsdParams(), RldParams())
+"""Where nobody knows how the model was trained: what the stored Fisher alone can do."""
+SHARDS = (SisaParams(), RetrainParams())
+"""Networks that never saw one another's samples: both are exact, and keep it so for the next request."""
+PERCEPTRONS = frozenset({"mlp"})
+"""Architectures whose surrogates are made anew at every step of `consistency`; all others draw from a pool."""
 
 ALWAYS = frozenset({Need.FORGET, Need.RETAIN, Need.FORGET_CLEAN})
 """What every accepted request brings: the last one only where it is needed."""
@@ -32,12 +38,25 @@ REMEDIES: Mapping[Need, str] = {
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The method, who chose it, and why."""
+class Candidate:
+    """A method that was considered, and why it is not on the ladder; None if it is."""
 
     method: MethodParams
+    left_out: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What will be tried, in order; who chose it, and why."""
+
+    candidates: tuple[Candidate, ...]
     chosen_by: str
     reason: str | None = None
+
+    @property
+    def rungs(self) -> tuple[MethodParams, ...]:
+        """The methods that will be tried until one passes; at least one."""
+        return tuple(candidate.method for candidate in self.candidates if candidate.left_out is None)
 
 
 @dataclass(frozen=True)
@@ -46,19 +65,42 @@ class Stock:
 
     has: frozenset[Need]
     fisher_pending: bool
+    deployed: Deployed
 
     def lacks(self, method: MethodParams, kind: Kind) -> frozenset[Need]:
         """What the method would need and is not there."""
         return method.needs(kind) - self.has - ALWAYS
 
+    def why_not(self, method: MethodParams, kind: Kind) -> str | None:
+        """What keeps a method from being tried, in words; None if nothing does."""
+        if misfit := method.misfit(self.deployed):
+            return f"does not fit: {misfit}"
+        return f"lacks {_remedies(lacking)}" if (lacking := self.lacks(method, kind)) else None
+
+
+def ladder_of(kind: Kind, stock: Stock) -> tuple[MethodParams, ...]:
+    """What `auto` considers, cheapest first.
+
+    A backdoor or a leaked feature is forgotten without D_r by `consistency`, which does better than `rld` in all that
+    is judged; after it there is only retraining.
+    """
+    if kind in FEATURE_KINDS:
+        perceptron = stock.deployed.architecture.model_dump()["name"] in PERCEPTRONS
+        return (ConsistencyParams(surrogates="augmented" if perceptron else "pool"), RetrainParams())
+    if stock.deployed.architecture.isolated > 1:
+        return SHARDS
+    if kind is Kind.CLASS:
+        return CLASS if Need.RECIPE in stock.has else (*CLASS_WITHOUT_RETAIN, *CLASS[1:])
+    return SAMPLES
+
 
 def choose(wanted: MethodParams | None, kind: Kind, stock: Stock) -> Choice:
-    """The caller's method, or with None the first rung of the ladder that holds.
+    """The caller's method and no other, or with None the ladder.
 
     Raises:
         Problem: it cannot carry out the request; says which could.
     """
-    return _asked(wanted, kind, stock) if wanted is not None else _climbed(kind, stock)
+    return _asked(wanted, kind, stock) if wanted is not None else _ladder(kind, stock)
 
 
 def _asked(method: MethodParams, kind: Kind, stock: Stock) -> Choice:
@@ -68,36 +110,47 @@ def _asked(method: MethodParams, kind: Kind, stock: Stock) -> Choice:
             f"{_name(method)} does not carry out requests of kind {kind}. {_would_do(kind, stock)}",
             code="method_does_not_serve",
         )
-    _check(method, kind, stock)
-    return Choice(method, "caller")
+    if misfit := method.misfit(stock.deployed):
+        message = f"{_name(method)} does not fit: {misfit}. {_would_do(kind, stock)}"
+        raise invalid_field("/method", message, code="method_misfit")
+    if stock.fisher_pending and stock.lacks(method, kind) == {Need.FISHER}:
+        raise _pending()
+    if lacking := stock.why_not(method, kind):
+        raise _unmet(f"{_name(method)} {lacking}. {_would_do(kind, stock)}")
+    return Choice((Candidate(method),), "caller")
 
 
-def _climbed(kind: Kind, stock: Stock) -> Choice:
-    # A Fisher diagonal on its way is worth the wait: the next rung costs much more.
-    soon = stock.has | ({Need.FISHER} if stock.fisher_pending else frozenset())
-    able = [method for method in LADDER[kind] if not method.needs(kind) - soon - ALWAYS]
-    method = able[0] if able else LADDER[kind][0]
-    _check(method, kind, stock)
-    passed_over = LADDER[kind][: LADDER[kind].index(method)]
-    reasons = [f"{_name(rung)} lacks {_listed(stock.lacks(rung, kind))}" for rung in passed_over]
-    return Choice(method, "auto", "; ".join([*reasons, f"{_name(method)} has all it needs"]))
+def _ladder(kind: Kind, stock: Stock) -> Choice:
+    considered = ladder_of(kind, stock)
+    # A Fisher diagonal on its way is worth the wait: without it the ladder skips to what costs much more.
+    if stock.fisher_pending and any(stock.lacks(method, kind) == {Need.FISHER} for method in considered):
+        raise _pending()
+    candidates = tuple(Candidate(method, stock.why_not(method, kind)) for method in considered)
+    choice = Choice(candidates, "auto", _reason(candidates))
+    if not choice.rungs:
+        lacking = "; ".join(f"{_name(method)} {stock.why_not(method, kind)}" for method in considered)
+        raise _unmet(f"No method of the ladder can: {lacking}. {_would_do(kind, stock)}")
+    return choice
 
 
-def _check(method: MethodParams, kind: Kind, stock: Stock) -> None:
-    lacking = stock.lacks(method, kind)
-    if lacking == {Need.FISHER} and stock.fisher_pending:
-        raise Conflict(
-            "The Fisher diagonal of the version is still being computed.", code="fisher_pending", retryable=True
-        )
-    if lacking:
-        missing = " and ".join(REMEDIES[need] for need in sorted(lacking))
-        raise invalid_field(
-            "/method", f"{_name(method)} lacks {missing}. {_would_do(kind, stock)}", code="method_needs_unmet"
-        )
+def _reason(candidates: Sequence[Candidate]) -> str:
+    tried = " then ".join(_name(c.method) for c in candidates if c.left_out is None)
+    without = [f"{_name(c.method)} {c.left_out}" for c in candidates if c.left_out is not None]
+    return "; ".join([f"{tried}, until the audit passes", *without])
+
+
+def _pending() -> Conflict:
+    return Conflict(
+        "The Fisher diagonal of the version is still being computed.", code="fisher_pending", retryable=True
+    )
+
+
+def _unmet(message: str) -> Invalid:
+    return invalid_field("/method", message, code="method_needs_unmet")
 
 
 def _would_do(kind: Kind, stock: Stock) -> str:
-    names = [_name(method()) for method in METHODS if kind in method.serves and not stock.lacks(method(), kind)]
+    names = [_name(method()) for method in METHODS if kind in method.serves and not stock.why_not(method(), kind)]
     return f"Methods that would do: {', '.join(names)}." if names else "No method would do as things are."
 
 
@@ -105,5 +158,5 @@ def _name(method: MethodParams) -> str:
     return str(type(method).model_fields["name"].default)
 
 
-def _listed(needs: frozenset[Need]) -> str:
-    return " and ".join(sorted(needs))
+def _remedies(needs: frozenset[Need]) -> str:
+    return " and ".join(REMEDIES[need] for need in sorted(needs))

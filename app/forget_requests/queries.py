@@ -30,6 +30,12 @@ def lineage(session: Session, version: ModelVersion) -> list[str]:
     return found
 
 
+def methods_behind(session: Session, version: ModelVersion) -> frozenset[str]:
+    """The names of the methods that a version, and those that it descends from, came out of."""
+    made = select(ForgetRequest.method).where(ForgetRequest.result_version_id.in_(lineage(session, version)))
+    return frozenset(method["name"] for method in session.scalars(made))
+
+
 def forgotten_classes(session: Session, version: ModelVersion) -> list[int]:
     """The labels of the classes that a version, or one that it descends from, has forgotten, ascending."""
     sealed = exists().where(Tombstone.forget_request_id == ForgetRequest.id, Tombstone.forgotten_at.is_not(None))

@@ -102,7 +102,7 @@ AnyTarget = Annotated[
 
 
 class AutoMethod(_Closed):
-    """The service chooses: the cheapest method that the model's stored state allows."""
+    """The service chooses: the cheapest method that the model's stored state allows, stronger ones until one passes."""
 
     name: Literal["auto"]
 
@@ -184,6 +184,16 @@ class TransitionOut(BaseModel):
     at: datetime
 
 
+class CandidateOut(BaseModel):
+    """A method that was considered, with all its parameters."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    method: dict[str, Any]
+    left_out: str | None
+    """Why it is not tried; null if it is."""
+
+
 class CoveredOut(BaseModel):
     """Samples of the target that an earlier request covers."""
 
@@ -194,6 +204,8 @@ class CoveredOut(BaseModel):
 class ForgetRequestOut(BaseModel):
     """A forget request, without a single id of a sample or a subject."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: str
     model_id: str
     dataset_id: str
@@ -202,8 +214,11 @@ class ForgetRequestOut(BaseModel):
     kind: Kind
     target: StoredTarget
     method: dict[str, Any]
+    """The first that is tried; once completed, the one whose result is published."""
     method_chosen_by: str
     method_reason: str | None
+    ladder: list[CandidateOut]
+    """Fixed at submission: tried in order until the audit passes. Of a method that the caller named, that one."""
     audit: dict[str, Any]
     seed: int
     sample_count: int

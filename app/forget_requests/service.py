@@ -4,20 +4,22 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit_log import service as audit_log
-from app.catalogue.unions import METHODS
+from app.catalogue.unions import METHODS, AnyArchitecture
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
-from app.core.params import Kind, MethodParams, Need
+from app.core.params import ArchitectureParams, Deployed, Kind, MethodParams, Need
 from app.datasets import service as datasets
 from app.domain.deadlines import due_at
 from app.domain.lifecycle import REQUEST_ARROWS, JobKind, JobStatus, RequestStatus, check_arrow, is_final
+from app.domain.report import Rung
 from app.forget_requests import targets, tombstones
 from app.forget_requests.policy import Choice, Stock, choose
-from app.forget_requests.queries import excluded_positions, forgotten_classes, positions
+from app.forget_requests.queries import excluded_positions, forgotten_classes, methods_behind, positions
 from app.forget_requests.schemas import (
     ActionOut,
     AuditIn,
@@ -41,11 +43,13 @@ __all__ = [
     "get",
     "listing",
     "positions",
+    "settle_method",
     "submit",
     "transition",
 ]
 
 CHANGES_WEIGHTS = {str(method.model_fields["name"].default): method.changes_weights for method in METHODS}
+_ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _STATUS_OF: Mapping[JobStatus, RequestStatus] = {
     JobStatus.QUEUED: RequestStatus.QUEUED,
@@ -81,7 +85,11 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
         alias=None if wish.version else wish.alias,
         kind=kind.value,
         target=targets.stored(wish.target, dataset, pairs).model_dump(mode="json"),
-        method=choice.method.model_dump(mode="json"),
+        method=choice.rungs[0].model_dump(mode="json"),
+        ladder=[
+            {"method": candidate.method.model_dump(mode="json"), "left_out": candidate.left_out}
+            for candidate in choice.candidates
+        ],
         method_chosen_by=choice.chosen_by,
         method_reason=choice.reason,
         audit=wish.audit.model_dump(mode="json"),
@@ -195,6 +203,15 @@ def _follow(session: Session, job: Job, actor: str) -> None:
         transition(session, request, step, reason=reason, detail=detail, actor=actor)
 
 
+def settle_method(request: ForgetRequest, rungs: Sequence[Rung]) -> None:
+    """Of a ladder: the method is the one whose result is published, the reason what became of all that were tried."""
+    if len(request.ladder) > 1:
+        request.method = next(rung.method for rung in rungs if rung.published)
+        request.method_reason = "; ".join(
+            f"{rung.method['name']} ({rung.verdict or 'failed'}: {rung.left})" for rung in rungs
+        )
+
+
 def complete(session: Session, request: ForgetRequest, *, version_id: str, report_id: str) -> None:
     """It is forgotten and audited. A method that leaves the weights as they were has forgotten nothing."""
     request.result_version_id, request.audit_report_id = version_id, report_id
@@ -297,7 +314,14 @@ def _method(session: Session, wish: ForgetRequestIn, model: Model, version: Mode
     has = frozenset(need for need, found in there.items() if found)
     pending = models.fisher_status(session, version) == "pending"
     wanted = wish.method if isinstance(wish.method, MethodParams) else None
-    return choose(wanted, Kind(wish.target.kind), Stock(has, fisher_pending=pending))
+    stock = Stock(has, fisher_pending=pending, deployed=_deployed(session, model, version, dataset))
+    return choose(wanted, Kind(wish.target.kind), stock)
+
+
+def _deployed(session: Session, model: Model, version: ModelVersion, dataset: Dataset) -> Deployed:
+    architecture = _ARCHITECTURE.validate_python(model.architecture)
+    trained = sum((dataset.counts or {}).get("train", {}).values())
+    return Deployed(architecture, trained, methods_behind(session, version))
 
 
 def _held_out(dataset: Dataset, label: int | None) -> int:

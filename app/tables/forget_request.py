@@ -23,7 +23,9 @@ class ForgetRequest(Owned, Base):
     target: Mapped[dict[str, Any]]
     """What is forgotten, without ids of samples and subjects."""
     method: Mapped[dict[str, Any]]
-    """`AnyMethod`, defaults included."""
+    """`AnyMethod`, defaults included: the first rung of the ladder, and of a completed request the published one."""
+    ladder: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """[{"method": `AnyMethod`, "left_out": why, or null}], in order; empty in rows older than ladders."""
     method_chosen_by: Mapped[str] = mapped_column(String(16))
     """`caller`, or `auto` with the reason in `method_reason`."""
     method_reason: Mapped[str | None] = mapped_column(Text)

@@ -28,7 +28,7 @@ class MaskParams(TransformParams):
     """0 is black, 255 white."""
 
     def misfit(self, shape: tuple[int, ...]) -> str | None:
-        """An image (C, H, W) that contains every rectangle."""
+        """An image (C, H, W) that contains every rectangle, and of which something is left."""
         if len(shape) != 3:
             return "mask needs images, not feature lists"
         for number, r in enumerate(self.rectangles):
@@ -37,4 +37,14 @@ class MaskParams(TransformParams):
                     f"rectangle {number} ends at row {r.top + r.height}, column {r.left + r.width};"
                     f" the image is {shape[1]}×{shape[2]}"
                 )
+        if self._covered() == shape[1] * shape[2]:
+            return "the rectangles cover the whole image: under the mask nothing would be left of it"
         return None
+
+    def _covered(self) -> int:
+        """Pixels under at least one rectangle: column by column, the union of the rows."""
+        columns: dict[int, set[int]] = {}
+        for r in self.rectangles:
+            for column in range(r.left, r.left + r.width):
+                columns.setdefault(column, set()).update(range(r.top, r.top + r.height))
+        return sum(map(len, columns.values()))

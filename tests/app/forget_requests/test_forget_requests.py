@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from app.audit_log import service as audit_log
+from app.catalogue.unions import DEFAULT_METRICS
 from app.core.db import reading, transaction
 from app.domain.lifecycle import ForbiddenArrow, JobKind, JobStatus, RequestStatus
 from app.forget_requests import service, tombstones
 from app.forget_requests.schemas import StoredTarget
 from app.jobs import service as jobs
+from app.methods.deepclean import DeepCleanParams
 from app.models import service as models
 from app.tables import (
     AuditLogEntry,
@@ -96,10 +98,19 @@ def test_an_accepted_request_is_one_transaction(api: Rig) -> None:
     assert answer.headers["location"] == f"/forget-requests/{found['id']}"
     assert int(answer.headers["retry-after"]) > 0
     assert (found["status"], found["base_version_id"], found["sample_count"]) == ("queued", version, 2)
-    assert (found["method"]["name"], found["method"]["reset"]) == ("deepclean", "initial")
-    assert (found["method_chosen_by"], found["method_reason"]) == ("auto", "deepclean has all it needs")
+    assert (found["method"]["name"], found["method"]["rate_factor"]) == ("finetune", 1.5)
+    assert (found["method_chosen_by"], found["method_reason"]) == (
+        "auto",
+        "finetune then deepclean then retrain, until the audit passes",
+    )
+    assert [(rung["method"]["name"], rung["left_out"]) for rung in found["ladder"]] == [
+        ("finetune", None),
+        ("deepclean", None),
+        ("retrain", None),
+    ]
+    assert found["ladder"][1]["method"] == DeepCleanParams().model_dump(mode="json")
     assert (found["received_at"], found["due_at"]) == ("2026-01-31T09:00:00Z", "2026-02-28T09:00:00Z")
-    assert [metric["name"] for metric in found["audit"]["metrics"]] == ["accuracy", "mia", "mia_confidence"]
+    assert [metric["name"] for metric in found["audit"]["metrics"]] == [metric().name for metric in DEFAULT_METRICS]
     assert [step["status"] for step in found["transitions"]] == ["received", "queued"]
     assert found["next_actions"][0]["href"] == f"/forget-requests/{found['id']}/cancel"
     with reading() as session:
@@ -134,12 +145,17 @@ def test_nothing_that_comes_out_or_is_logged_names_a_sample_or_a_subject(api: Ri
 @pytest.mark.parametrize(
     ("target", "count", "scope", "method"),
     [
-        ({"kind": "subjects", "subject_ids": ["person-0", "person-1"]}, 8, "sample", "deepclean"),
-        ({"kind": "class", "label": 1}, 10, "sample", "rld"),
-        ({"kind": "backdoor", "sample_ids": ["train-00"], "transform": {"name": "line"}}, 1, "feature", "rld"),
-        ({"kind": "backdoor", "filter": {"label": 0}, "transform": {"name": "tile"}}, 10, "feature", "rld"),
-        ({"kind": "leakage", "filter": {"subject_ids": ["person-2"]}, "mask": MASK}, 4, "feature", "rld"),
-        ({"kind": "leakage", "filter": {"label": 1, "subject_ids": ["person-2"]}, "mask": MASK}, 2, "feature", "rld"),
+        ({"kind": "subjects", "subject_ids": ["person-0", "person-1"]}, 8, "sample", "finetune"),
+        ({"kind": "class", "label": 1}, 10, "sample", "ssd"),
+        ({"kind": "backdoor", "sample_ids": ["train-00"], "transform": {"name": "line"}}, 1, "feature", "consistency"),
+        ({"kind": "backdoor", "filter": {"label": 0}, "transform": {"name": "tile"}}, 10, "feature", "consistency"),
+        ({"kind": "leakage", "filter": {"subject_ids": ["person-2"]}, "mask": MASK}, 4, "feature", "consistency"),
+        (
+            {"kind": "leakage", "filter": {"label": 1, "subject_ids": ["person-2"]}, "mask": MASK},
+            2,
+            "feature",
+            "consistency",
+        ),
     ],
 )
 def test_every_kind_of_target(api: Rig, target: dict[str, Any], count: int, scope: str, method: str) -> None:
@@ -189,6 +205,23 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
                 "kind": "leakage",
                 "sample_ids": ["train-01"],
                 "mask": {**MASK, "rectangles": [{"top": 7, "left": 0, "height": 2, "width": 1}]},
+            }
+        ),
+        "mask_misfit",
+        "/target/mask",
+    ),
+    (
+        body(
+            {
+                "kind": "leakage",
+                "sample_ids": ["train-01"],
+                "mask": {
+                    **MASK,
+                    "rectangles": [
+                        {"top": 0, "left": 0, "height": 5, "width": 8},
+                        {"top": 3, "left": 0, "height": 5, "width": 8},
+                    ],
+                },
             }
         ),
         "mask_misfit",
@@ -505,7 +538,7 @@ def test_a_request_follows_its_job_back_and_to_its_end(api: Rig) -> None:
     run(found)
     with transaction() as session:
         service.transition(session, session.get_one(ForgetRequest, found["id"]), RequestStatus.VERIFYING)
-    run(found)  # claimed again after a lost lease: through the queue
+    run(found)  # claimed again after a lost lease
     job_of(found, lambda session, job: jobs.transition(session, job, JobStatus.QUEUED))
     run(found)
     job_of(found, lambda session, job: jobs.fail(session, job, "diverged", "the loss is not finite"))
@@ -516,7 +549,7 @@ def test_a_request_follows_its_job_back_and_to_its_end(api: Rig) -> None:
         "the loss is not finite",
     )
     steps = [step["status"] for step in over["transitions"]]
-    assert steps == ["received", "queued", "running", "verifying", "queued", "running", "queued", "running", "failed"]
+    assert steps == ["received", "queued", "running", "verifying", "running", "queued", "running", "failed"]
     assert api.count(Tombstone) == 0
     problem(api.post(f"/forget-requests/{found['id']}/cancel"), 409, "already_final")
     job_of(found, lambda *_: None)  # following again changes nothing

@@ -1,30 +1,105 @@
+import itertools
+from collections.abc import Collection
+
 import pytest
 
+from app.architectures.mlp import MlpParams
+from app.architectures.resnet18 import Resnet18Params
+from app.architectures.sisa import SisaNetworkParams as SisaArchitecture
+from app.architectures.small_cnn import SmallCnnParams
 from app.core.errors import Conflict, Invalid
-from app.core.params import FEATURE_KINDS, Kind, Need
+from app.core.params import FEATURE_KINDS, ArchitectureParams, Deployed, Kind, Need
 from app.domain.lifecycle import ForbiddenArrow
 from app.domain.lifecycle import RequestStatus as R
 from app.forget_requests import service
-from app.forget_requests.policy import LADDER, Stock, choose
+from app.forget_requests.policy import Choice, Stock, choose, ladder_of
+from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
+from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
+from app.methods.sisa import SisaParams
 from app.methods.truncation import TruncationParams
 
 ALL = frozenset({Need.FISHER, Need.RECIPE, Need.INITIAL_WEIGHTS})
 
 
-def _stock(*needs: Need, pending: bool = False) -> Stock:
-    return Stock(frozenset(needs), fisher_pending=pending)
+SHAPE = {"input_shape": (1, 28, 28), "classes": 10}
+NETWORKS: dict[str, ArchitectureParams] = {
+    "mlp": MlpParams(**SHAPE),
+    "small_cnn": SmallCnnParams(**SHAPE),
+    "resnet18": Resnet18Params(**SHAPE),
+    "sisa": SisaArchitecture(**SHAPE, member=MlpParams(**SHAPE)),
+}
+
+
+def _stock(*needs: Need, pending: bool = False, architecture: str = "mlp", behind: Collection[str] = ()) -> Stock:
+    deployed = Deployed(NETWORKS[architecture], 1000, frozenset(behind))
+    return Stock(frozenset(needs), fisher_pending=pending, deployed=deployed)
+
+
+def _names(choice: Choice) -> list[str]:
+    return [rung.model_dump()["name"] for rung in choice.rungs]
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole", "recipe_only"),
+    [
+        (Kind.SAMPLES, ["finetune", "deepclean", "retrain"], ["finetune", "retrain"]),
+        (Kind.SUBJECTS, ["finetune", "deepclean", "retrain"], ["finetune", "retrain"]),
+        (Kind.CLASS, ["ssd", "deepclean", "retrain"], ["retrain"]),
+        (Kind.BACKDOOR, ["consistency", "retrain"], ["retrain"]),
+        (Kind.LEAKAGE, ["consistency", "retrain"], ["retrain"]),
+    ],
+)
+def test_auto_climbs_from_the_cheapest_to_retraining_and_says_what_it_leaves_out(
+    kind: Kind, whole: list[str], recipe_only: list[str]
+) -> None:
+    choice = choose(None, kind, _stock(*ALL))
+    assert (_names(choice), choice.chosen_by) == (whole, "auto")
+    assert all(candidate.left_out is None for candidate in choice.candidates)
+    assert choice.reason == f"{' then '.join(whole)}, until the audit passes"
+    less = choose(None, kind, _stock(Need.RECIPE))
+    assert _names(less) == recipe_only
+    left_out = {c.method.model_dump()["name"]: c.left_out for c in less.candidates if c.left_out is not None}
+    assert left_out.keys() == set(whole) - set(recipe_only)
+    assert all("stored Fisher" in (why or "") for why in left_out.values())
+    assert all(name in (less.reason or "") for name in left_out)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_auto_takes_the_first_rung_and_says_why(kind: Kind) -> None:
-    first, second = LADDER[kind]
-    choice = choose(None, kind, Stock(ALL, fisher_pending=False))
-    assert (choice.method, choice.chosen_by) == (first, "auto")
-    fallback = choose(None, kind, _stock(Need.RECIPE))
-    assert fallback.method == second
-    assert "lacks fisher" in (fallback.reason or "")
+def test_every_rung_serves_the_kind_and_what_it_needs_is_there(kind: Kind) -> None:
+    for architecture in NETWORKS:
+        for needs in itertools.chain.from_iterable(itertools.combinations(sorted(ALL), n) for n in range(4)):
+            stock = _stock(*needs, architecture=architecture)
+            try:
+                choice = choose(None, kind, stock)
+            except Invalid:
+                assert not any(kind in rung.serves and not stock.lacks(rung, kind) for rung in ladder_of(kind, stock))
+                continue
+            assert all(kind in rung.serves and not stock.lacks(rung, kind) for rung in choice.rungs)
+            assert isinstance(choice.rungs[-1], RetrainParams) is (Need.RECIPE in needs)
+
+
+def test_a_network_in_shards_forgets_exactly_and_stays_in_shards() -> None:
+    for kind in set(Kind) - FEATURE_KINDS:
+        assert _names(choose(None, kind, _stock(*ALL, architecture="sisa"))) == ["sisa", "retrain"]
+        mixed = choose(None, kind, _stock(*ALL, architecture="sisa", behind={"rld"}))
+        assert _names(mixed) == ["retrain"]
+        assert "rld, which trained the members together" in (mixed.reason or "")
+    with pytest.raises(Invalid, match="not shards") as caught:
+        choose(SisaParams(), Kind.SAMPLES, _stock(*ALL))
+    assert caught.value.code == "method_misfit"
+    assert "sisa" not in caught.value.detail.split("would do: ")[1]
+
+
+def test_without_a_recipe_a_class_is_forgotten_by_what_the_fisher_alone_can_do() -> None:
+    assert _names(choose(None, Kind.CLASS, _stock(Need.FISHER))) == ["ssd", "rld"]
+
+
+def test_the_surrogates_of_consistency_are_those_for_the_architecture() -> None:
+    for architecture, surrogates in (("mlp", "augmented"), ("small_cnn", "pool"), ("resnet18", "pool")):
+        first = choose(None, Kind.BACKDOOR, _stock(*ALL, architecture=architecture)).rungs[0]
+        assert first == ConsistencyParams(surrogates=surrogates)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -40,20 +115,23 @@ def test_auto_says_what_is_missing_when_no_rung_holds(kind: Kind) -> None:
         choose(None, kind, _stock())
     assert caught.value.code == "method_needs_unmet"
     assert "Fisher" in caught.value.detail
+    assert "retrain lacks the training recipe" in caught.value.detail
 
 
 def test_a_pending_fisher_alone_does_not_help_where_more_is_missing() -> None:
     with pytest.raises(Invalid, match="recipe"):
         choose(DeepCleanParams(), Kind.SAMPLES, _stock(pending=True))
+    assert _names(choose(None, Kind.SAMPLES, _stock(Need.RECIPE, pending=True))) == ["finetune", "retrain"]
 
 
-def test_the_callers_method_is_taken_or_refused_with_an_alternative() -> None:
-    assert choose(RldParams(), Kind.CLASS, _stock(Need.FISHER)).chosen_by == "caller"
+def test_the_callers_method_is_taken_alone_or_refused_with_an_alternative() -> None:
+    choice = choose(RldParams(), Kind.CLASS, _stock(*ALL))
+    assert (choice.chosen_by, choice.rungs) == ("caller", (RldParams(),))
     with pytest.raises(Invalid, match="retrain"):
         choose(DeepCleanParams(), Kind.SAMPLES, _stock(Need.RECIPE))
     for kind in FEATURE_KINDS | {Kind.SAMPLES}:
         with pytest.raises(Invalid) as caught:
-            choose(TruncationParams(), kind, Stock(ALL, fisher_pending=False))
+            choose(TruncationParams(), kind, _stock(*ALL))
         assert caught.value.code == "method_does_not_serve"
 
 
@@ -62,7 +140,7 @@ def test_the_callers_method_is_taken_or_refused_with_an_alternative() -> None:
     [
         (R.RUNNING, R.COMPLETED, [R.VERIFYING, R.COMPLETED]),
         (R.QUEUED, R.COMPLETED, [R.RUNNING, R.VERIFYING, R.COMPLETED]),
-        (R.VERIFYING, R.RUNNING, [R.QUEUED, R.RUNNING]),
+        (R.VERIFYING, R.RUNNING, [R.RUNNING]),
         (R.RUNNING, R.CANCELLED, [R.CANCELLING, R.CANCELLED]),
         (R.CANCELLING, R.COMPLETED, [R.COMPLETED]),
         (R.QUEUED, R.FAILED, [R.FAILED]),
