@@ -36,7 +36,7 @@ GROUNDS = {
         Normalisation((0.286,), (0.353,)),
         6_000,
         SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=8),
-        Recipe(learning_rate=0.1, epochs=20, batch_size=64),
+        Recipe(learning_rate=0.05, epochs=20, batch_size=64),
     ),
     "cifar10_cnn": Ground(
         "cifar10",
