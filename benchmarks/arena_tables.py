@@ -26,6 +26,7 @@ TITLES = {
     "selected_fraction": "selected",
     "gamma": "γ",
 }
+TICKS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200]
 Row = Mapping[str, Any]
 Rows = Mapping[str, Row]
 
@@ -74,8 +75,12 @@ def plot(panels: Mapping[str, Rows], path: Path, *, width: str = "std") -> None:
         for name, style in (("no_op", "--"), ("gold_gold", ":")):
             if name in rows:
                 axes.axhline(rows[name]["gap"]["mean"], linestyle=style, color="grey", label=name)
-        axes.set(title=title, xlabel="times faster than gold", ylabel="gap to gold, points", xscale="log")
-        axes.set_yscale("symlog", linthresh=1)
+        axes.set(title=title, xlabel="times faster than gold", ylabel="gap to gold, points", xscale="log", yscale="log")
+        limits = axes.axis()
+        axes.minorticks_off()
+        axes.set_xticks(TICKS, list(map(str, TICKS)))
+        axes.set_yticks(TICKS, list(map(str, TICKS)))
+        axes.axis(limits)
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=110)
 

@@ -75,9 +75,11 @@ CHOSEN = (
     "finetune",
     "retrain_4",
     "neggrad_plus",
-    "neggrad_plus_2",
+    "neggrad_plus_.9_2",
+    "shrink_.4_4",
     "last_2_4_half",
-    "head_2_20",
+    "eu_2",
+    "eu_2_10",
 )
 
 

@@ -145,6 +145,10 @@ def test_a_random_choice_leaves_the_others_bit_identical(rounds: dict[str, Round
     assert 0.05 < moved / of <= 0.21
 
 
+def test_what_is_reported_was_searched() -> None:
+    assert set(random_samples.CHOSEN) <= random_samples.SEARCH.keys()
+
+
 def test_the_last_layers_start_again(rounds: dict[str, Round]) -> None:
     problem = rounds["random"].problem
     other = {name: torch.zeros_like(old) if name[0] in "79" else old for name, old in problem.old.items()}
