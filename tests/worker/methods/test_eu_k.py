@@ -68,6 +68,7 @@ def test_there_must_be_as_many_layers(problems: dict[Pattern, Problem]) -> None:
 
 def test_what_is_no_sequence_is_not_cut() -> None:
     assert halves(Tree(), last_layers(Tree(), 1)) is None
+    assert halves(Tree(), last_layers(Tree(), 2)) is None
     assert last_layers(Tree(), 1) == {"inner.2.weight", "inner.2.bias"}
 
 
