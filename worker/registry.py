@@ -34,6 +34,8 @@ from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
+from app.metrics.backdoor_success import BackdoorSuccessParams
+from app.metrics.divergence import DivergenceParams
 from app.metrics.linear_probe import LinearProbeParams
 from app.metrics.lira import LiraParams
 from app.metrics.mia import MiaParams
@@ -41,6 +43,8 @@ from app.metrics.mia_confidence import MiaConfidenceParams
 from app.metrics.mia_reference import MiaReferenceParams
 from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
+from app.metrics.tow import TowParams
+from app.metrics.weight_distance import WeightDistanceParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -72,6 +76,8 @@ from worker.methods.sparse import sparse
 from worker.methods.ssd import ssd
 from worker.methods.truncation import truncation
 from worker.metrics.accuracy import accuracy
+from worker.metrics.backdoor_success import backdoor_success
+from worker.metrics.divergence import divergence
 from worker.metrics.linear_probe import linear_probe
 from worker.metrics.lira import lira
 from worker.metrics.mia import mia
@@ -79,6 +85,8 @@ from worker.metrics.mia_confidence import mia_confidence
 from worker.metrics.mia_reference import mia_reference
 from worker.metrics.relearn import relearn
 from worker.metrics.rmia import rmia
+from worker.metrics.tow import tow
+from worker.metrics.weight_distance import weight_distance
 from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.problem import Problem
@@ -128,6 +136,10 @@ METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {
     RelearnParams: relearn,
     LiraParams: lira,
     RmiaParams: rmia,
+    BackdoorSuccessParams: backdoor_success,
+    DivergenceParams: divergence,
+    WeightDistanceParams: weight_distance,
+    TowParams: tow,
 }
 ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     MlpParams: mlp.build,

@@ -33,6 +33,8 @@ from app.methods.sparse import SparseParams
 from app.methods.ssd import SsdParams
 from app.methods.truncation import TruncationParams
 from app.metrics.accuracy import AccuracyParams
+from app.metrics.backdoor_success import BackdoorSuccessParams
+from app.metrics.divergence import DivergenceParams
 from app.metrics.linear_probe import LinearProbeParams
 from app.metrics.lira import LiraParams
 from app.metrics.mia import MiaParams
@@ -40,6 +42,8 @@ from app.metrics.mia_confidence import MiaConfidenceParams
 from app.metrics.mia_reference import MiaReferenceParams
 from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
+from app.metrics.tow import TowParams
+from app.metrics.weight_distance import WeightDistanceParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -78,10 +82,14 @@ METRICS = (
     MiaReferenceParams,
     LinearProbeParams,
     RelearnParams,
+    BackdoorSuccessParams,
     LiraParams,
     RmiaParams,
+    DivergenceParams,
+    WeightDistanceParams,
+    TowParams,
 )
-DEFAULT_METRICS = METRICS[:6]
+DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
 ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
@@ -119,8 +127,12 @@ AnyMetric = Annotated[
     | MiaReferenceParams
     | LinearProbeParams
     | RelearnParams
+    | BackdoorSuccessParams
     | LiraParams
-    | RmiaParams,
+    | RmiaParams
+    | DivergenceParams
+    | WeightDistanceParams
+    | TowParams,
     Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[

@@ -107,12 +107,14 @@ class AutoMethod(_Closed):
     name: Literal["auto"]
 
 
+def _default_metrics() -> list[AnyMetric]:
+    return [metric() for metric in DEFAULT_METRICS]
+
+
 class AuditIn(_Closed):
     """How the result is audited."""
 
-    metrics: Annotated[list[AnyMetric], Field(min_length=1, max_length=20)] = Field(
-        default_factory=lambda: [metric() for metric in DEFAULT_METRICS]
-    )
+    metrics: Annotated[list[AnyMetric], Field(min_length=1, max_length=20)] = Field(default_factory=_default_metrics)
     """By default those that the verdict and its sentences are made of; each is measured where its sets exist."""
     gold: Literal["none", "retrain", "registered"] = "none"
     """What a retrained model would answer: not asked, retrained for this audit, or taken from registered versions."""

@@ -17,9 +17,9 @@ class RelearnParams(MetricParams):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Small, so that the steps can be told apart."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
-    most_steps: Annotated[int, Field(ge=1, le=100_000)] = 300
+    most_steps: Annotated[int, Field(ge=1, le=100_000)] = 200
     """Who needs more counts as not relearned."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Relearned: this share of the accuracy on D_f before the job."""
-    orders: Annotated[int, Field(ge=1, le=10)] = 3
+    orders: Annotated[int, Field(ge=1, le=10)] = 2
     """How often it is repeated, with another order of the samples."""

@@ -111,6 +111,13 @@ def test_a_class_is_compared_with_never_being_answered() -> None:
     assert judged_class.outcome == "fail"
 
 
+def test_a_share_is_tested_as_if_it_were_just_harmless() -> None:
+    # 9 of 300 where 2 % are harmless: (.03 − .02) / √(.02·.98/300) = 1.24, p = .11; as if at 0, it would be far beyond
+    (judged,) = judge(Kind.CLASS, [finding("accuracy", "forget", 0.03, 300)])
+    assert judged.outcome != "fail"
+    assert judged.p_value == pytest.approx(0.13, abs=0.03)
+
+
 def test_gold_is_the_target_where_it_was_measured() -> None:
     gold = Gold(mean=0.53, std=0.01, models=2)
     found = finding("accuracy", "retain_extra", 0.55, gold=gold, difference_interval=(0.0, 0.04), before=0.1)

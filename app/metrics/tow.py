@@ -1,0 +1,13 @@
+"""Parameters of `tow`: the tug of war between forgetting and keeping."""
+
+from typing import ClassVar, Literal
+
+from app.core.params import MetricParams
+
+
+class TowParams(MetricParams):
+    """One number for how close accuracies on D_f, D_r and held-out data are to gold's: 1 is equal."""
+
+    paper: ClassVar[str] = "Zhao et al., What makes unlearning hard and what to do about it, 2024"
+
+    name: Literal["tow"] = "tow"
