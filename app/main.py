@@ -12,13 +12,14 @@ from app.audit_reports.stand_alone import follow
 from app.jobs.routes import router as jobs
 from app.keys.routes import router as keys
 from app.models.routes import router as models
+from app.searches.routes import router as searches
 from app.signing_keys.routes import router as signing_keys
 from app.web import openapi, problems
 from app.web.dependencies import known_query
 from app.web.health import router as health
 from app.web.limits import BodyLimit
 
-ROUTERS = (health, catalogue, datasets, models, forget_requests, jobs, audit_reports, keys, signing_keys)
+ROUTERS = (health, catalogue, datasets, models, forget_requests, searches, jobs, audit_reports, keys, signing_keys)
 
 
 class Api(FastAPI):

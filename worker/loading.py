@@ -221,6 +221,11 @@ class Case:
 def case_of(session: Session, job: Job) -> Case:
     """Everything the job's forget request refers to."""
     request = session.get_one(ForgetRequest, job.subject_id)
+    return case_for(session, request, forget_requests.positions(session, request))
+
+
+def case_for(session: Session, request: ForgetRequest, forget: list[int]) -> Case:
+    """Everything that a request for these positions refers to; nobody need have made it (see `worker.search`)."""
     model = session.get_one(Model, request.model_id)
     base = session.get_one(ModelVersion, request.base_version_id)
     dataset = session.get_one(Dataset, request.dataset_id)
@@ -231,7 +236,7 @@ def case_of(session: Session, job: Job) -> Case:
         golds=tuple(session.get_one(ModelVersion, v) for v in request.audit.get("gold_versions", [])),
         data=Data(dataset, model),
         pairs=_pairs_of(session, request, model),
-        forget=forget_requests.positions(session, request),
+        forget=forget,
         gone=forget_requests.excluded_positions(session, dataset.id),
         gone_classes=forget_requests.forgotten_classes(session, base),
     )

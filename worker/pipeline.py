@@ -48,6 +48,7 @@ from worker.numerics.problem import Problem
 from worker.numerics.run import Fact, Run
 from worker.numerics.weights import network_with
 from worker.reported import reported
+from worker.search import search
 
 
 class Attempt(Run, Protocol):
@@ -191,6 +192,7 @@ STORIES: Mapping[JobKind, Callable[[str, int, Attempt], None]] = {
     JobKind.VERSION_VALIDATION: validate_version,
     JobKind.FISHER: compute_fisher,
     JobKind.UNLEARNING: unlearn,
+    JobKind.SEARCH: search,
     JobKind.AUDIT: audit_versions,
 }
 

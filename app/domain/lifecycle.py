@@ -61,6 +61,7 @@ class JobKind(StrEnum):
     VERSION_VALIDATION = "version_validation"
     FISHER = "fisher"
     UNLEARNING = "unlearning"
+    SEARCH = "search"
     AUDIT = "audit"
 
 

@@ -135,8 +135,8 @@ class AuditIn(_Closed):
         return self
 
 
-class ForgetRequestIn(_Closed):
-    """What shall be forgotten, by which model, how, and how that is audited."""
+class Wish(_Closed):
+    """What shall be forgotten, and by which model."""
 
     model: Ref
     alias: Name = "deployed"
@@ -144,6 +144,17 @@ class ForgetRequestIn(_Closed):
     version: VersionId | None = None
     """Or this version."""
     target: AnyTarget
+
+    @model_validator(mode="after")
+    def _one_version(self) -> Self:
+        if self.version is not None and "alias" in self.model_fields_set:
+            raise ValueError("give alias or version, not both")
+        return self
+
+
+class ForgetRequestIn(Wish):
+    """What shall be forgotten, by which model, how, and how that is audited."""
+
     method: AnyMethod | AutoMethod = Field(default=AutoMethod(name="auto"), discriminator="name")
     audit: AuditIn = Field(default_factory=AuditIn)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -151,12 +162,6 @@ class ForgetRequestIn(_Closed):
     """The caller's own reference."""
     received_at: AwareDatetime | None = None
     """When the person asked; by default now. The deadline counts from here."""
-
-    @model_validator(mode="after")
-    def _one_version(self) -> Self:
-        if self.version is not None and "alias" in self.model_fields_set:
-            raise ValueError("give alias or version, not both")
-        return self
 
 
 class StoredTarget(BaseModel):

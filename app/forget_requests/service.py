@@ -18,13 +18,14 @@ from app.domain.deadlines import due_at
 from app.domain.lifecycle import REQUEST_ARROWS, JobKind, JobStatus, RequestStatus, check_arrow, is_final
 from app.domain.report import Rung
 from app.forget_requests import targets, tombstones
-from app.forget_requests.policy import Choice, Stock, choose
+from app.forget_requests.policy import Stock, choose
 from app.forget_requests.queries import excluded_positions, forgotten_classes, methods_behind, positions
 from app.forget_requests.schemas import (
     ActionOut,
     AuditIn,
     ForgetRequestIn,
     ForgetRequestOut,
+    Wish,
 )
 from app.jobs import service as jobs
 from app.models import aliases
@@ -42,8 +43,11 @@ __all__ = [
     "forgotten_classes",
     "get",
     "listing",
+    "pairs_of",
     "positions",
     "settle_method",
+    "stock_of",
+    "subject_of",
     "submit",
     "transition",
 ]
@@ -67,12 +71,13 @@ _BEING_CANCELLED = {RequestStatus.CANCELLING, RequestStatus.CANCELLED}
 def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: str) -> ForgetRequest:
     """Accept a request: check all that is cheap now, take its samples, queue its job. One transaction, the caller's."""
     received_at = _received_at(wish)
-    model, version, dataset = _subject(session, wish, tenant_id)
+    model, version, dataset = subject_of(session, wish, tenant_id)
     targets.check_transforms(wish.target, dataset)
     asked_for = targets.resolve(wish.target, dataset)
-    pairs = _pairs(session, wish, dataset, asked_for, tenant_id)
+    pairs = pairs_of(session, wish, dataset, asked_for, tenant_id)
     kind = Kind(wish.target.kind)
-    choice = _method(session, wish, model, version, dataset)
+    wanted = wish.method if isinstance(wish.method, MethodParams) else None
+    choice = choose(wanted, kind, stock_of(session, wish, model, version, dataset))
     _check_audit(session, wish.audit, model)
     free, covered = tombstones.not_yet_claimed(session, version, dataset.id, asked_for, kind)
     _check_something_stays(session, dataset, free, kind)
@@ -119,8 +124,8 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     return request
 
 
-def _pairs(
-    session: Session, wish: ForgetRequestIn, dataset: Dataset, positions: Sequence[int], tenant_id: str
+def pairs_of(
+    session: Session, wish: Wish, dataset: Dataset, positions: Sequence[int], tenant_id: str
 ) -> Dataset | None:
     """The data set of clean counterparts, where the target names one."""
     name = getattr(wish.target, "pairs", None)
@@ -281,7 +286,8 @@ def _received_at(wish: ForgetRequestIn) -> datetime:
     return wish.received_at.astimezone(UTC)
 
 
-def _subject(session: Session, wish: ForgetRequestIn, tenant_id: str) -> tuple[Model, ModelVersion, Dataset]:
+def subject_of(session: Session, wish: Wish, tenant_id: str) -> tuple[Model, ModelVersion, Dataset]:
+    """The model, its version that shall forget, and the data set that it was trained on."""
     model = models.find(session, wish.model, tenant_id=tenant_id)
     if model is None:
         raise invalid_field("/model", "There is no such model.", code="unknown_model")
@@ -293,7 +299,7 @@ def _subject(session: Session, wish: ForgetRequestIn, tenant_id: str) -> tuple[M
     return model, version, dataset
 
 
-def _version_id(session: Session, wish: ForgetRequestIn, model: Model) -> tuple[str, str]:
+def _version_id(session: Session, wish: Wish, model: Model) -> tuple[str, str]:
     if wish.version is not None:
         return "/version", wish.version
     alias = aliases.find(session, model, wish.alias)
@@ -302,7 +308,8 @@ def _version_id(session: Session, wish: ForgetRequestIn, model: Model) -> tuple[
     return "/alias", alias.version_id
 
 
-def _method(session: Session, wish: ForgetRequestIn, model: Model, version: ModelVersion, dataset: Dataset) -> Choice:
+def stock_of(session: Session, wish: Wish, model: Model, version: ModelVersion, dataset: Dataset) -> Stock:
+    """What is there for a method to work with."""
     recipe = model.recipe or {}
     there = {
         Need.FISHER: version.fisher_path is not None,
@@ -313,9 +320,7 @@ def _method(session: Session, wish: ForgetRequestIn, model: Model, version: Mode
     }
     has = frozenset(need for need, found in there.items() if found)
     pending = models.fisher_status(session, version) == "pending"
-    wanted = wish.method if isinstance(wish.method, MethodParams) else None
-    stock = Stock(has, fisher_pending=pending, deployed=_deployed(session, model, version, dataset))
-    return choose(wanted, Kind(wish.target.kind), stock)
+    return Stock(has, fisher_pending=pending, deployed=_deployed(session, model, version, dataset))
 
 
 def _deployed(session: Session, model: Model, version: ModelVersion, dataset: Dataset) -> Deployed:

@@ -21,6 +21,8 @@ class Scope(StrEnum):
     JOBS_WRITE = "jobs:write"
     MODELS_READ = "models:read"
     MODELS_WRITE = "models:write"
+    SEARCHES_READ = "searches:read"
+    SEARCHES_WRITE = "searches:write"
 
 
 def covers(held: frozenset[Scope], wanted: Scope) -> bool:

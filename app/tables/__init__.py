@@ -13,6 +13,7 @@ from app.tables.job import Job, JobEvent
 from app.tables.model import Model
 from app.tables.model_version import ModelVersion
 from app.tables.outbox import OutboxMessage
+from app.tables.search import Search, SearchTrial
 from app.tables.signing_key import SigningKey
 from app.tables.tenant import Tenant
 from app.tables.tombstone import Tombstone
@@ -33,6 +34,8 @@ __all__ = [
     "Model",
     "ModelVersion",
     "OutboxMessage",
+    "Search",
+    "SearchTrial",
     "SigningKey",
     "Tenant",
     "Tombstone",

@@ -92,6 +92,22 @@ def test_odd_bodies(api: Rig) -> None:
             "received_at": "2026-01-01T00:00:00Z",
         },
     }
+    right["POST", "/searches", "/searches"] = {
+        "model": "net",
+        "alias": "deployed",
+        "target": {"kind": "class", "dataset": "faces", "label": 1},
+        "candidates": [
+            {
+                "method": {"name": "ssd"},
+                "space": {"fraction": {"kind": "float", "low": 0.1, "high": 0.2, "log": True}},
+            },
+            {"method": {"name": "salun", "epochs": 2}, "space": {"variant": {"kind": "choices", "values": ["hard"]}}},
+        ],
+        "trials": 9,
+        "validation": {"kind": "folds", "count": 2},
+        "gold": "retrain",
+        "seed": 1,
+    }
     rng = random.Random(7)  # noqa: S311
     for (method, template, path), body in right.items():
         random_bodies = [_mutate(rng, body) for _ in range(100 if "forget" in path else 30)]

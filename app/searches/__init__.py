@@ -1,0 +1,1 @@
+"""Searches of hyper-parameters: a forget request, rehearsed again and again on validation data."""
