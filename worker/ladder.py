@@ -62,6 +62,7 @@ def climb(
     run: Run,
     *,
     unlearn: Callable[[MethodParams, Run], Outcome],
+    prepare: Callable[[], None],
     audit: Callable[[Outcome, Run], list[Finding]],
 ) -> Climbed:
     """Try the methods in order until one passes, or no later one could show more; else the best of them.
@@ -75,6 +76,7 @@ def climb(
         kind: of the request; it decides what is claimed.
         run: the job's.
         unlearn: carries out one method, as a part of the run.
+        prepare: makes what an audit needs and no rung pays for: gold models.
         audit: measures what came out.
 
     Raises:
@@ -83,7 +85,7 @@ def climb(
     best, steps = -1, list[Finished | Failed]()
     for number, method in enumerate(ladder, 1):
         part = Noting(run, f"rung_{number}_{name_of(method)}")
-        step = _rung(method, kind, part, unlearn=unlearn, audit=audit)
+        step = _rung(method, kind, part, unlearn=unlearn, prepare=prepare, audit=audit)
         run.note(part.name, _told(step))
         steps.append(step)
         if isinstance(step, Failed):
@@ -148,6 +150,7 @@ def _rung(
     part: Noting,
     *,
     unlearn: Callable[[MethodParams, Run], Outcome],
+    prepare: Callable[[], None],
     audit: Callable[[Outcome, Run], list[Finding]],
 ) -> Finished | Failed:
     if (failure := part.saved(FAILURE)) is not None:
@@ -155,7 +158,7 @@ def _rung(
     started = time.monotonic()
     try:
         outcome, seconds = kept(part, lambda: unlearn(method, part))
-        findings, audit_seconds = _findings(part, lambda: audit(outcome, part))
+        findings, audit_seconds = _findings(part, prepare, lambda: audit(outcome, part))
     except NumericsError as error:
         failed = Failed(error.code, str(error), time.monotonic() - started)
         part.save(FAILURE, ({}, _written(part, failed._asdict())))
@@ -164,11 +167,14 @@ def _rung(
     return Finished(outcome, findings, seconds, audit_seconds, assessment)
 
 
-def _findings(part: Noting, work: Callable[[], list[Finding]]) -> tuple[list[Finding], float]:
+def _findings(
+    part: Noting, prepare: Callable[[], None], work: Callable[[], list[Finding]]
+) -> tuple[list[Finding], float]:
     found = part.saved(FINDINGS)
     if found is not None:
         document = _read(part, found[1])
         return [Finding.model_validate(finding) for finding in document["findings"]], document["seconds"]
+    prepare()
     findings, seconds = timed(work)
     document = {"findings": [finding.model_dump() for finding in findings], "seconds": seconds}
     part.save(FINDINGS, ({}, _written(part, document)))

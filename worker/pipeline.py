@@ -121,20 +121,24 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
     with reading() as session:
         case = case_of(session, session.get_one(Job, job_id))
     problem = problem_of(case, run)
-    golds = cache(partial(_golds, case, problem, run))  # the first audit makes them, the others share them
+    golds = cache(partial(_golds, case, problem, run))  # the first audit makes them, and references; the others share
+    trained: dict[str, tuple[Answering, ...]] = {}
 
     def carry_out(method: MethodParams, part: Run) -> Outcome:
         _request_is(job_id, fence, case, RequestStatus.RUNNING)
         return registry.unlearn(replace(problem, run=part), method)
 
-    def audit(outcome: Outcome, part: Run) -> list[Judged]:
+    def prepare() -> None:
         _request_is(job_id, fence, case, RequestStatus.VERIFYING)
-        findings = _audit(case, bench_of(case, problem, outcome, golds().models, part))
-        return [reported(finding, seed=case.request.seed) for finding in findings]
+        golds()
 
-    climbed = climb(case.ladder, case.kind, run, unlearn=carry_out, audit=audit)
-    _request_is(job_id, fence, case, RequestStatus.VERIFYING)
-    bench = bench_of(case, problem, climbed.outcome, golds().models, run)
+    def audit(outcome: Outcome, part: Run) -> list[Judged]:
+        bench = replace(bench_of(case, problem, outcome, golds().models, part), trained=trained)
+        return [reported(finding, seed=case.request.seed) for finding in _audit(case, bench)]
+
+    climbed = climb(case.ladder, case.kind, run, unlearn=carry_out, prepare=prepare, audit=audit)
+    prepare()
+    bench = replace(bench_of(case, problem, climbed.outcome, golds().models, run), trained=trained)
     figures, drawing_seconds = timed(partial(draw, bench, climbed.findings, run.folder / "figures"))
     measured = Measured(
         findings=climbed.findings,

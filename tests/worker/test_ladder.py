@@ -59,6 +59,11 @@ class Rungs:
     found: Mapping[str, Found]
     interrupt: Callable[[str], None] = lambda _: None
     worked: list[str] = field(default_factory=list)
+    audited: list[str] = field(default_factory=list)
+    prepared: int = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
 
     def unlearn(self, method: MethodParams, run: Run) -> Outcome:
         name = method.model_dump()["name"]
@@ -74,6 +79,7 @@ class Rungs:
     def audit(self, outcome: Outcome, run: Run) -> list[Finding]:
         run.progress("logits", 1, 1, "batches")
         name = str(outcome.facts["made_by"])
+        self.audited.append(name)
         self.interrupt(f"{name} audited")
         found = self.found[name]
         assert not isinstance(found, Exception)
@@ -81,7 +87,7 @@ class Rungs:
 
 
 def climbed(rungs: Rungs, job: Job, ladder: Sequence[MethodParams] = LADDER) -> Climbed:
-    return climb(ladder, Kind.SAMPLES, job, unlearn=rungs.unlearn, audit=rungs.audit)
+    return climb(ladder, Kind.SAMPLES, job, unlearn=rungs.unlearn, prepare=rungs.prepare, audit=rungs.audit)
 
 
 def verdicts(result: Climbed) -> list[tuple[str, str | None, bool]]:
@@ -191,9 +197,27 @@ def test_once_killed_it_goes_on_with_what_was_not_finished(moment: str, again: l
     rungs, later = Rungs(found), job.attempt()
     result = climbed(rungs, later)
     assert rungs.worked == again
+    assert rungs.audited == {"finetune audited": ["finetune"], "retrain audited": ["retrain"]}.get(moment, []) + [
+        name for name in again if not isinstance(found[name], Exception)
+    ]
+    assert rungs.prepared == len(rungs.audited)  # what is not audited needs no gold model
     assert later.notes == undisturbed_job.notes
     assert plain(result) == plain(undisturbed)
     assert torch.equal(result.outcome.weights["w"], undisturbed.outcome.weights["w"])
+
+
+def test_gold_models_are_on_nobodys_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    def taking(seconds: float) -> None:
+        clock[0] += seconds
+
+    rungs = Rungs({"finetune": TRACE, "deepclean": PASS}, lambda moment: taking(1.0 if "works" in moment else 0.25))
+    monkeypatch.setattr(rungs, "prepare", lambda: taking(100.0))
+    result = climbed(rungs, Job())
+    assert [(rung.seconds, rung.audit_seconds) for rung in result.rungs] == [(1.0, 0.25)] * 2
+    assert (result.seconds, result.audit_seconds) == (1.0, 0.25)
 
 
 def plain(result: Climbed) -> dict[str, object]:
