@@ -63,6 +63,12 @@ def test_a_probe_finds_the_class_where_only_the_answers_were_moved() -> None:
     assert (moved.measure, moved.on, moved.n) == ("probe_accuracy", "test_forget", 40)
 
 
+def test_the_probe_looks_at_the_features_not_at_the_answers() -> None:
+    mute = Model(KNOWING.build, {**KNOWING.weights, "answer.weight": torch.zeros(3, 3)})
+    (found,) = linear_probe(bench(mute), LinearProbeParams())
+    assert found.after == 1.0
+
+
 def test_a_class_that_is_still_known_is_learned_again_sooner() -> None:
     params = RelearnParams(learning_rate=0.02, orders=2, most_steps=200)
     (moved,) = relearn(bench(MOVED, NEVER_SAW), params)
