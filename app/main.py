@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from app.audit_reports.routes import router as audit_reports
+from app.audit_reports.stand_alone import follow
 from app.catalogue.routes import router as catalogue
 from app.datasets.routes import router as datasets
 from app.forget_requests.routes import router as forget_requests
-from app.audit_reports.stand_alone import follow
 from app.jobs.routes import router as jobs
 from app.keys.routes import router as keys
 from app.models.routes import router as models

@@ -14,9 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy.exc import OperationalError
 
+from app.audit_reports.stand_alone import follow
 from app.core.db import reading
 from app.core.settings import get_settings
-from app.audit_reports.stand_alone import follow
 from app.jobs import queries
 from worker.housekeeping import Housekeeping
 from worker.supervisor import Supervisor

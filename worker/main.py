@@ -1,7 +1,7 @@
 """The Celery worker: `celery -A worker.main worker --pool threads --concurrency N`."""
 
-from app.core.settings import get_settings
 from app.audit_reports.stand_alone import follow
+from app.core.settings import get_settings
 from worker.supervisor import Supervisor
 from worker.tasks import create_celery
 

@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 from sqlalchemy.orm import Session
 
+from app.audit_reports.stand_alone import follow
 from app.core.db import reading, transaction
 from app.core.errors import Problem
 from app.core.settings import get_settings
 from app.domain.lifecycle import JobKind, is_final
-from app.audit_reports.stand_alone import follow
 from app.jobs import service as jobs
 from app.tables import Job
 from worker.attempt import AttemptRun
