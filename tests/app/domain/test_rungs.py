@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from app.core.params import Kind
-from app.domain.findings import Finding, Gold
+from app.domain.findings import Contrast, Finding, Gold
 from app.domain.report import Rung
 from app.domain.rungs import assess, moved_as_wanted, said, warned
 
@@ -158,3 +158,12 @@ def test_warnings_of_the_methods_stand_in_the_report() -> None:
     assert warned({"steps": 3, "rung_1_rld.forget_warning": "lower λ"}) == ["Warning: lower λ."]
     assert warned({"selected_fraction": 0.2}) == []
     assert "99.0% of all weights" in warned({"selected_fraction": 0.99})[0]
+
+
+def test_where_no_outcome_would_be_surprising_nothing_stands_out() -> None:
+    """20 of 20 right are no surprise for a model that is right about 90 %: below 29 an accuracy says nothing."""
+    contrast = Contrast(against="it", value=0.1, error=0.02, control=0.1, n=20, spread=0.1, floor=0.0, least=29)
+    unmoved = finding("accuracy", "forget", 1.0, n=20).model_copy(update={"contrast": contrast})
+    assert moved_as_wanted(Kind.SAMPLES, [unmoved])
+    many = contrast.model_copy(update={"n": 30})
+    assert not moved_as_wanted(Kind.SAMPLES, [unmoved.model_copy(update={"contrast": many})])
