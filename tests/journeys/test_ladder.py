@@ -22,7 +22,7 @@ from app.core.settings import get_settings
 from app.keys import service as keys
 from app.tables import Job, Tenant
 from tests.conftest import Home, sqlite_home
-from tests.journeys.service import Api, running
+from tests.journeys.service import PATIENCE_SECONDS, Api, running
 from tests.journeys.test_fisher_shards import children_of
 from worker import registry
 from worker.numerics.examples import TensorExamples
@@ -32,6 +32,7 @@ from worker.numerics.training import train
 ARCHITECTURE = MlpParams(input_shape=(16,), classes=4, layers=3, width=32)
 RECIPE = Recipe(learning_rate=0.05, epochs=6, batch_size=64)
 TRAIN, TEST, SEED = 1500, 1500, 5
+QUICK_AUDIT = {"metrics": [{"name": "accuracy"}, {"name": "mia"}]}
 COMMON_CLASS = 0
 """More than half of the samples are of it: too many for `ssd`."""
 
@@ -128,7 +129,7 @@ def test_auto_climbs_until_a_rung_passes_and_a_killed_climb_ends_the_same(api: A
     first = api.call("GET", "/models/sorter/aliases/deployed", 200)["version_id"]
     twin = upload(api, weights)
     target = {"kind": "class", "dataset": "records", "label": COMMON_CLASS}
-    wish = {"model": "sorter", "target": target, "audit": {"metrics": [{"name": "accuracy"}, {"name": "mia"}]}}
+    wish = {"model": "sorter", "target": target, "audit": QUICK_AUDIT}
 
     # undisturbed: the first rung cannot, the second leaves a trace, the third passes
     accepted = api.call("POST", "/forget-requests", 202, json={**wish, "version": first})
@@ -185,7 +186,7 @@ def test_auto_climbs_until_a_rung_passes_and_a_killed_climb_ends_the_same(api: A
 
 def kill_in(job_id: str, phase: str) -> None:
     """SIGKILL for the child once its progress is in that phase."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with reading() as session:
             job = session.get_one(Job, job_id)
@@ -201,7 +202,7 @@ def kill_in(job_id: str, phase: str) -> None:
 
 def test_a_named_method_is_the_only_one_tried(api: Api) -> None:
     target = {"kind": "samples", "dataset": "records", "sample_ids": ids(1, 0, 60)}
-    request = api.forget(model="sorter", target=target, method={"name": "finetune", "epochs": 1})
+    request = api.forget(model="sorter", target=target, method={"name": "finetune", "epochs": 1}, audit=QUICK_AUDIT)
     assert [rung["method"] for rung in request["ladder"]] == [request["method"]]
     body = api.report(request)["body"]
     assert [rung["method"] for rung in body["rungs"]] == [request["method"]]
@@ -213,7 +214,7 @@ def test_a_named_method_is_the_only_one_tried(api: Api) -> None:
 def test_too_few_samples_for_any_verdict_do_not_climb_to_retraining(api: Api) -> None:
     """Five samples of a model that has not learned them by heart: whatever the method, the audit sees nothing."""
     target = {"kind": "samples", "dataset": "records", "sample_ids": ids(1, 60, 65)}
-    request = api.forget(model="sorter", target=target)
+    request = api.forget(model="sorter", target=target, audit=QUICK_AUDIT)
     body = api.report(request)["body"]
     assert [(rung["method"]["name"], rung["verdict"]) for rung in body["rungs"]] == [("finetune", "inconclusive")]
     assert "no method could be shown to have forgotten with these samples" in body["rungs"][0]["left"]
@@ -239,7 +240,7 @@ def test_too_few_samples_for_any_verdict_do_not_climb_to_retraining(api: Api) ->
             {"kind": "samples", "sample_ids": ids(COMMON_CLASS, 0, 780)},
             {"name": "ssd"},
             "forgets_too_much",
-            r"780 of 1500 samples are to be forgotten",
+            r"780 of \d+ samples are to be forgotten",
         ),
     ],
     ids=["diverges", "selects nothing", "most of the data"],
@@ -248,7 +249,6 @@ def test_what_cannot_work_fails_with_what_to_do_and_leaves_all_as_it_was(
     api: Api, target: dict[str, Any], method: dict[str, Any], code: str, detail: str
 ) -> None:
     deployed = api.call("GET", "/models/sorter/aliases/deployed", 200)
-    versions = len(api.call("GET", "/models/sorter/versions", 200)["data"])
     version = upload_again(api)
     wish = {"model": "sorter", "version": version, "target": {**target, "dataset": "records"}, "method": method}
     accepted = api.call("POST", "/forget-requests", 202, json=wish)
@@ -259,7 +259,8 @@ def test_what_cannot_work_fails_with_what_to_do_and_leaves_all_as_it_was(
     assert (request["status"], request["status_detail"]) == ("failed", job["status_detail"])
     assert (request["result_version_id"], request["audit_report_id"]) == (None, None)
     assert api.call("GET", "/models/sorter/aliases/deployed", 200) == deployed
-    assert len(api.call("GET", "/models/sorter/versions", 200)["data"]) == versions + 1  # the one uploaded here
+    versions = api.call("GET", "/models/sorter/versions?limit=100", 200)["data"]
+    assert version not in {row["parent_id"] for row in versions}
 
 
 def upload_again(api: Api) -> str:
@@ -271,7 +272,7 @@ def upload_again(api: Api) -> str:
 def test_a_penalty_beyond_its_bound_is_a_warning_in_the_report(api: Api) -> None:
     target = {"kind": "samples", "dataset": "records", "sample_ids": ids(3, 0, 3)}
     method = {"name": "rld", "penalty": "explicit", "penalty_strength": 1e9, "epochs": 1}
-    request = api.forget(model="sorter", version=upload_again(api), target=target, method=method)
+    request = api.forget(model="sorter", version=upload_again(api), target=target, method=method, audit=QUICK_AUDIT)
     body = api.report(request)["body"]
     assert "explicit penalty is unstable" in body["method_facts"]["rung_1_rld.forget_warning"]
     assert any(sentence.startswith("Warning: explicit penalty is unstable") for sentence in body["summary"])
@@ -280,7 +281,7 @@ def test_a_penalty_beyond_its_bound_is_a_warning_in_the_report(api: Api) -> None
 def test_selecting_every_weight_is_said(api: Api) -> None:
     target = {"kind": "samples", "dataset": "records", "sample_ids": ids(3, 3, 6)}
     method = {"name": "deepclean", "gamma": 1e-30}
-    request = api.forget(model="sorter", version=upload_again(api), target=target, method=method)
+    request = api.forget(model="sorter", version=upload_again(api), target=target, method=method, audit=QUICK_AUDIT)
     body = api.report(request)["body"]
     assert body["method_facts"]["selected_fraction"] > 0.95
     assert any(sentence.startswith("Warning: the method selected ") for sentence in body["summary"])
