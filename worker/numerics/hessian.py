@@ -103,7 +103,8 @@ def _of_batch(
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
+    length: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
+    return length
 
 
 def _normalised(tensors: Sequence[Tensor]) -> list[Tensor]:
