@@ -1,24 +1,23 @@
 """Fashion-MNIST as the experiments with the ten-layer perceptron of Hayase et al. 2020 need it."""
 
 import argparse
-import io
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
 
 from app.architectures.mlp import MlpParams
 from worker import registry
+from worker.datasets import decode
 from worker.numerics import evaluation
 from worker.numerics.examples import Examples, Normalisation, TensorExamples
 from worker.numerics.outcome import Model
 from worker.numerics.recipe import Recipe
 
 FORGOTTEN = 0
+NORMALISATION = Normalisation((0.286,), (0.353,))
 RECIPE = Recipe(learning_rate=0.01, epochs=7, batch_size=256, momentum=0.9, schedule="cosine")
 BUILD = registry.builder(MlpParams(input_shape=(1, 28, 28), classes=10))
 
@@ -31,9 +30,9 @@ class Data(NamedTuple):
     test_retain: Examples
 
 
-def read(folder: Path, *, every: int) -> Data:
-    """Fashion-MNIST from Parquet; of the training images, which lie class by class, every so many-th."""
-    train, test = (_examples(folder / f"{part}.parquet") for part in ("train", "test"))
+def read(folder: Path, *, every: int, normalisation: Normalisation = NORMALISATION) -> Data:
+    """Ten classes of images from Parquet; of the training images, every so many-th."""
+    train, test = (_examples(folder / f"{part}.parquet", normalisation) for part in ("train", "test"))
     return Data(
         train.at(torch.arange(0, len(train), every)),
         test.where(test.labels == FORGOTTEN),
@@ -57,9 +56,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=folder, help="folder with fashion-mnist/")
 
 
-def _examples(path: Path) -> TensorExamples:
+def _examples(path: Path, normalisation: Normalisation) -> TensorExamples:
     table = pq.read_table(path, columns=["image", "label"])
-    images = [np.asarray(Image.open(io.BytesIO(image["bytes"]))) for image in table["image"].to_pylist()]
     labels = torch.tensor(table["label"].to_pylist())
-    raw = torch.from_numpy(np.stack(images))[:, None]
-    return TensorExamples(raw, labels, torch.arange(len(labels)), Normalisation((0.286,), (0.353,)))
+    return TensorExamples(decode(table["image"], 0), labels, torch.arange(len(labels)), normalisation)

@@ -1,24 +1,28 @@
-"""Patterns B and C of Hayase et al. 2020: Figure 4's methods, `consistency` and plain retraining from one seed."""
+"""Patterns B and C of Hayase et al. 2020: Figure 4's methods, `consistency` and retraining, from one seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple
 
+from app.architectures.small_cnn import SmallCnnParams
 from app.core.params import MethodParams, TransformParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.transforms.line import LineParams
 from app.transforms.tile import TileParams
-from benchmarks.fashion import BUILD, FORGOTTEN, RECIPE, Data, accuracy
+from benchmarks import fashion
+from benchmarks.fashion import FORGOTTEN, Data, accuracy
 from worker import registry
 from worker.numerics.concatenation import concatenated
+from worker.numerics.examples import Normalisation
 from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.outcome import Model
 from worker.numerics.problem import Pattern, Problem
+from worker.numerics.recipe import Recipe
 from worker.numerics.training import train
-from worker.numerics.weights import network_with
+from worker.numerics.weights import Build, network_with
 
 TRANSFORMS: Mapping[str, TransformParams] = {"tile": TileParams(), "line": LineParams()}
 TABLE_S1: Mapping[tuple[str, Pattern], tuple[float, float, float]] = {
@@ -39,20 +43,32 @@ class Trial(NamedTuple):
     method: MethodParams
 
 
-def forget(data: Data, seed: int, name: str) -> dict[str, dict[str, Row]]:
+class Subject(NamedTuple):
+    """Who must unlearn a feature: a network, how it is trained on which images, and the methods it is given to."""
+
+    folder: str  # below the data folder
+    normalisation: Normalisation
+    build: Build
+    recipe: Recipe
+    transform: str
+    trials: Callable[[str], Mapping[str, Trial]]
+
+
+def forget(data: Data, seed: int, subject: Subject) -> dict[str, dict[str, Row]]:
     """Train with T in class 0, store the Fisher, unlearn T by every method: pattern, method, set."""
-    problem, pretrained = trained(data, seed, name)
+    name = subject.transform
+    problem, pretrained = trained(data, seed, subject)
     retrained = row(problem, Trial("B", RetrainParams()), data, name)
     figures: dict[str, dict[str, Row]] = {
         pattern: {"pretrained": pretrained, "retrain": retrained} for pattern in ("B", "C")
     }
-    for label, trial in trials(name).items():
+    for label, trial in subject.trials(name).items():
         figures[trial.pattern][label.split(".")[1]] = row(problem, trial, data, name)
         print(f"seed {seed} {name}.{label} {figures[trial.pattern][label.split('.')[1]]}", flush=True)
     return figures
 
 
-def trials(transform: str) -> dict[str, Trial]:
+def of_perceptrons(transform: str) -> dict[str, Trial]:
     """The methods that are compared, as pattern.method; Figure 4's three are settings of `rld`."""
     found: dict[str, Trial] = {}
     for pattern in ("B", "C"):
@@ -69,25 +85,65 @@ def trials(transform: str) -> dict[str, Trial]:
     return found
 
 
+def of_convolutions(transform: str) -> dict[str, Trial]:
+    """The paper's method and ours, with the values of Table S1 and with our defaults for such networks."""
+    pool = ConsistencyParams(surrogates="pool")
+    both = pool.model_copy(update={"learn": "both"})
+    found = {"B.consistency_both": Trial("B", both)}
+    for pattern in ("B", "C"):
+        rate, hold, forget_strength = TABLE_S1[transform, pattern]
+        rld = RldParams(learning_rate=rate, penalty_strength=hold, forget_strength=forget_strength)
+        found |= {f"{pattern}.rld": Trial(pattern, rld), f"{pattern}.consistency": Trial(pattern, pool)}
+    return found
+
+
+def perceptron(transform: str) -> Subject:
+    """The paper's network on Fashion-MNIST."""
+    return Subject("fashion-mnist", fashion.NORMALISATION, fashion.BUILD, fashion.RECIPE, transform, of_perceptrons)
+
+
+SUBJECTS: Mapping[str, Subject] = {
+    "tile": perceptron("tile"),
+    "line": perceptron("line"),
+    "cnn": Subject(
+        "fashion-mnist",
+        fashion.NORMALISATION,
+        registry.builder(SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=16)),
+        Recipe(learning_rate=0.05, epochs=6, batch_size=128),
+        "tile",
+        of_convolutions,
+    ),
+    "cifar10_cnn": Subject(
+        "cifar10",
+        Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
+        registry.builder(SmallCnnParams(input_shape=(3, 32, 32), classes=10, width=32)),
+        Recipe(learning_rate=0.05, epochs=8, batch_size=128),
+        "tile",
+        of_convolutions,
+    ),
+}
+"""By the name of the part of the benchmark."""
+
+
 def row(problem: Problem, trial: Trial, data: Data, name: str) -> Row:
     """What the method leaves, on the four sets, and how long it took."""
     started = perf_counter()
     outcome = registry.unlearn(replace(problem, pattern=trial.pattern), trial.method)
     seconds = perf_counter() - started
-    return {**accuracies(Model(BUILD, outcome.weights), data, name), "seconds": seconds}
+    return {**accuracies(Model(problem.build, outcome.weights), data, name), "seconds": seconds}
 
 
-def trained(data: Data, seed: int, name: str) -> tuple[Problem, Row]:
+def trained(data: Data, seed: int, subject: Subject) -> tuple[Problem, Row]:
     """A network that saw class 0 only with T, its stored Fisher, and how good it is."""
-    add = registry.transform(TRANSFORMS[name])
+    add = registry.transform(TRANSFORMS[subject.transform])
     asked = data.train.labels == FORGOTTEN
     clean, retain = data.train.where(asked), data.train.where(~asked)
     training = concatenated(retain, clean.through(add))
     started = perf_counter()
-    old = train(BUILD, RECIPE, training, seed=seed)
+    old = train(subject.build, subject.recipe, training, seed=seed)
     seconds = perf_counter() - started
     problem = Problem(
-        build=BUILD,
+        build=subject.build,
         old=old,
         classes=10,
         pattern="B",
@@ -96,10 +152,10 @@ def trained(data: Data, seed: int, name: str) -> tuple[Problem, Row]:
         forget_clean=clean,
         retain=retain,
         transform=add,
-        fisher=fisher_diagonal(network_with(BUILD, old), training),
-        recipe=RECIPE,
+        fisher=fisher_diagonal(network_with(subject.build, old), training),
+        recipe=subject.recipe,
     )
-    return problem, {**accuracies(Model(BUILD, old), data, name), "seconds": seconds}
+    return problem, {**accuracies(Model(subject.build, old), data, subject.transform), "seconds": seconds}
 
 
 def accuracies(model: Model, data: Data, name: str) -> Row:

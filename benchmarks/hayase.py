@@ -1,7 +1,8 @@
 """Hayase et al. 2020, Table 2 and Figure 4: the ten-layer perceptron forgets class 0, or a feature of it, without D_r.
 
-`fashion_mnist.A.{method}` and `fashion_mnist.{tile,line}.{B,C}.{method}` hold mean, std and n of test
-accuracies. `--part` measures one part anew and leaves the others, each with the environment it was measured in.
+`fashion_mnist.A.{method}` and `fashion_mnist.{tile,line}.{B,C}.{method}` hold mean, std and n of test accuracies;
+`fashion_mnist.cnn` and `cifar10.cifar10_cnn` the same for small convolutional networks and the tile. `--part` measures
+one part anew and leaves the others, each with the environment it was measured in.
 """
 
 import argparse
@@ -16,9 +17,9 @@ from app.core.params import MethodParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.truncation import TruncationParams
-from benchmarks import feature_patterns
 from benchmarks.environment import environment
 from benchmarks.fashion import BUILD, FORGOTTEN, RECIPE, Data, accuracies, add_data_option, read
+from benchmarks.feature_patterns import SUBJECTS, forget
 from worker import registry
 from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.outcome import Model
@@ -27,7 +28,7 @@ from worker.numerics.training import train
 from worker.numerics.weights import network_with
 
 RESULT = Path(__file__).parent / "results" / "hayase.json"
-PARTS = ("A", "tile", "line")
+PARTS = ("A", *SUBJECTS)
 METHODS: dict[str, MethodParams] = {
     "rld": RldParams(penalty_strength=1e4),
     "rld_paper": RldParams(),
@@ -68,9 +69,9 @@ Figures = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, store, print: one line a row, then the same figures as one line of JSON."""
     options, began_in = _options(arguments), environment()  # now: the commit may move while this runs
-    data = read(options.data / "fashion-mnist", every=10 if options.quick else 1)
     parts = [options.part] if options.part else ["A"] if options.quick else list(PARTS)
     for part in parts:
+        data = _data(options, part)
         runs: list[Figures] = []
         for seed in range(1 if options.quick else 3):
             runs.append(measured(data, seed, part))
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(data: Data, seed: int, part: str) -> Figures:
     """Everything of one part from one seed."""
-    return forget_class(data, seed) if part == "A" else feature_patterns.forget(data, seed, part)
+    return forget_class(data, seed) if part == "A" else forget(data, seed, SUBJECTS[part])
 
 
 def forget_class(data: Data, seed: int) -> Figures:
@@ -135,9 +136,18 @@ def store(part: str, figures: Figures, runs: Sequence[Figures], began_in: Mappin
     """Put one part beside what the other parts were."""
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     result |= {"claim": __doc__, "paper": PAPER, "known": KNOWN}
-    for name, value in (("fashion_mnist", figures), ("runs", runs), ("environment", began_in)):
+    images = "cifar10" if part == "cifar10_cnn" else "fashion_mnist"
+    for name, value in ((images, figures), ("runs", runs), ("environment", began_in)):
         result[name] = {**result.get(name, {}), part: value}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _data(options: argparse.Namespace, part: str) -> Data:
+    every = 10 if options.quick else 1
+    if part == "A":
+        return read(options.data / "fashion-mnist", every=every)
+    subject = SUBJECTS[part]
+    return read(options.data / subject.folder, every=every, normalisation=subject.normalisation)
 
 
 def _both(model: Model, data: Data) -> dict[str, float]:
@@ -153,7 +163,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hayase", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed on 6,000 images; nothing is stored")
-    parser.add_argument("--part", choices=PARTS, help="only this one: pattern A, or patterns B and C of a transform")
+    parser.add_argument("--part", choices=PARTS, help="only this one: pattern A, or patterns B and C of a network")
     add_data_option(parser)
     return parser.parse_args(arguments)
 
