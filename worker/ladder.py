@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from app.core.params import Kind, MethodParams
 from app.domain.findings import Finding
 from app.domain.report import Rung
+from app.domain.rules import STANDARD, Policy
 from app.domain.rungs import Assessment, assess
 from worker.numerics.errors import NumericsError
 from worker.numerics.outcome import Outcome
@@ -64,6 +65,7 @@ def climb(
     unlearn: Callable[[MethodParams, Run], Outcome],
     prepare: Callable[[], None],
     audit: Callable[[Outcome, Run], list[Finding]],
+    policy: Policy = STANDARD,
 ) -> Climbed:
     """Try the methods in order until one passes, or no later one could show more; else the best of them.
 
@@ -78,6 +80,7 @@ def climb(
         unlearn: carries out one method, as a part of the run.
         prepare: makes what an audit needs and no rung pays for: gold models.
         audit: measures what came out.
+        policy: the margins by which an audit is judged.
 
     Raises:
         NothingWorked: every rung failed.
@@ -85,7 +88,7 @@ def climb(
     best, steps = -1, list[Finished | Failed]()
     for number, method in enumerate(ladder, 1):
         part = Noting(run, f"rung_{number}_{name_of(method)}")
-        step = _rung(method, kind, part, unlearn=unlearn, prepare=prepare, audit=audit)
+        step = _rung(method, kind, part, policy, unlearn=unlearn, prepare=prepare, audit=audit)
         run.note(part.name, _told(step))
         steps.append(step)
         if isinstance(step, Failed):
@@ -148,6 +151,7 @@ def _rung(
     method: MethodParams,
     kind: Kind,
     part: Noting,
+    policy: Policy,
     *,
     unlearn: Callable[[MethodParams, Run], Outcome],
     prepare: Callable[[], None],
@@ -163,7 +167,7 @@ def _rung(
         failed = Failed(error.code, str(error), time.monotonic() - started)
         part.save(FAILURE, ({}, _written(part, failed._asdict())))
         return failed
-    assessment = assess(kind, findings, changes_weights=method.changes_weights)
+    assessment = assess(kind, findings, changes_weights=method.changes_weights, policy=policy)
     return Finished(outcome, findings, seconds, audit_seconds, assessment)
 
 

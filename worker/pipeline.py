@@ -26,6 +26,7 @@ from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.findings import Finding as Judged
 from app.domain.lifecycle import JobKind, RequestStatus
+from app.domain.policy import policy_of
 from app.domain.report import Cost, Environment, Measured
 from app.forget_requests import service as forget_requests
 from app.jobs import queries
@@ -136,7 +137,8 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         bench = replace(bench_of(case, problem, outcome, golds().models, part), trained=trained)
         return [reported(finding, seed=case.request.seed) for finding in _audit(case, bench)]
 
-    climbed = climb(case.ladder, case.kind, run, unlearn=carry_out, prepare=prepare, audit=audit)
+    policy = policy_of(case.request.policy).judging
+    climbed = climb(case.ladder, case.kind, run, unlearn=carry_out, prepare=prepare, audit=audit, policy=policy)
     prepare()
     bench = replace(bench_of(case, problem, climbed.outcome, golds().models, run), trained=trained)
     figures, drawing_seconds = timed(partial(draw, bench, climbed.findings, run.folder / "figures"))
@@ -277,6 +279,7 @@ def _publish_version(job_id: str, fence: int, run: Attempt, case: Case, outcome:
     sha256 = artifacts.write(path, outcome.weights)
     with _publishing(job_id, fence, run) as session:
         request = session.get_one(ForgetRequest, case.request.id)
+        held = forget_requests.gate(session, request)
         base = session.get_one(ModelVersion, case.base.id)
         target = _folder(base).with_name(version_id) / "weights.safetensors"
         result = models.publish_version(
@@ -288,6 +291,7 @@ def _publish_version(job_id: str, fence: int, run: Attempt, case: Case, outcome:
             weights_sha256=sha256,
             weights_bytes=target.stat().st_size,
             silenced_classes=sorted(outcome.silenced | set(base.silenced_classes)),
+            held=held,
         )
         forget_requests.settle_method(request, measured.rungs)
         report_id = new_id("ar")

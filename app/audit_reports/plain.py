@@ -168,8 +168,18 @@ def technical(body: Body) -> list[tuple[str, list[tuple[str, str]]]]:
             ],
         ),
         ("Seconds", [(name, f"{value:.1f}") for name, value in seconds.items() if value is not None]),
+        ("Policy of the model", _policy(asked.get("policy"))),
         ("Ran on", [*_flat(body["environment"]), ("seed", str(asked["seed"]))]),
     ]
+
+
+def _policy(policy: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What the model's operator asked for when the request was accepted; reports that are older say nothing of it."""
+    if policy is None:
+        return []
+    flat = {**policy, "release_on": " or ".join(policy["release_on"]), "margins": ""}
+    own = [(f"margin of {name.replace('_', ' ')}", number(margin)) for name, margin in policy["margins"].items()]
+    return [row for row in _flat(flat) if row[1]] + own
 
 
 def _flat(document: Mapping[str, Any]) -> list[tuple[str, str]]:

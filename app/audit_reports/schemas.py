@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.lifecycle import ReportStatus
+from app.domain.policy import ModelPolicy
 from app.forget_requests.schemas import AnyTarget, AuditIn, StoredTarget
 from app.models.schemas import VersionId
 from app.web.text import Line, Ref
@@ -36,6 +37,8 @@ class StoredAudit(BaseModel):
     after: str
     target: StoredTarget
     audit: AuditIn
+    policy: ModelPolicy = Field(default_factory=ModelPolicy)
+    """Of the model when the audit was accepted: the margins of its verdict."""
     seed: int
     external_id: str | None
     received_at: datetime

@@ -13,6 +13,7 @@ from app.core.ids import new_id
 from app.core.params import Kind, MethodParams
 from app.core.signing import sign
 from app.domain.lifecycle import ReportStatus
+from app.domain.policy import policy_of
 from app.domain.report import Asked, Measured, ReportBody, Subject
 from app.domain.rungs import said, warned
 from app.domain.verdict import LIMITS, judge, summary, verdict
@@ -62,6 +63,7 @@ def assemble(
         paper=method.paper,
         guarantee=method.guarantee,
         audit=request.audit,
+        policy=policy_of(request.policy).model_dump(mode="json"),
         seed=request.seed,
         received_at=request.received_at,
         due_at=request.due_at,
@@ -69,6 +71,7 @@ def assemble(
     base = session.get_one(ModelVersion, request.base_version_id)
     dataset = session.get_one(Dataset, request.dataset_id)
     sign_off(session, row, asked, measured, base, result, dataset, changes_weights=method.changes_weights)
+    write_down(session, row, actor="worker")
     return row
 
 
@@ -121,11 +124,12 @@ def sign_off(
     *,
     changes_weights: bool = True,
 ) -> None:
-    """Judge the findings and complete the row: the body, its verdict, and the envelope over both."""
+    """Judge the findings and fill the row: the body, its verdict, and the envelope over both."""
     private = signing_keys.in_force(session)  # first: a key must be older than what it signs
     kind = Kind(asked.kind)
-    findings = judge(kind, measured.findings)
-    outcome = verdict(kind, findings, changes_weights=changes_weights)
+    margins = policy_of(asked.policy).judging
+    findings = judge(kind, measured.findings, policy=margins)
+    outcome = verdict(kind, findings, changes_weights=changes_weights, policy=margins)
     body = ReportBody(
         report=row.id,
         job=row.job_id or "",
@@ -157,7 +161,6 @@ def sign_off(
     row.verdict, row.body = body.verdict, document
     row.envelope = sign(_statement(body, document), private)
     session.flush()
-    write_down(session, row, actor="worker")
 
 
 def write_down(session: Session, row: AuditReport, *, actor: str) -> None:

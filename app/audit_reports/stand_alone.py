@@ -16,6 +16,7 @@ from app.forget_requests import service as forget_requests
 from app.forget_requests import targets
 from app.forget_requests.queries import lineage
 from app.jobs import service as jobs
+from app.models import policy as policies
 from app.models import service as models
 from app.tables import AuditReport, Dataset, Job, Model, ModelVersion
 
@@ -52,6 +53,7 @@ def submit(session: Session, wish: AuditReportIn, *, tenant_id: str, actor: str)
         after=after.id,
         target=targets.stored(wish.target, dataset, _pairs(session, wish, dataset, positions, tenant_id)),
         audit=wish.audit,
+        policy=policies.get(model),
         seed=wish.seed,
         external_id=wish.external_id,
         received_at=now(session),
@@ -78,7 +80,6 @@ def asked_of(row: AuditReport) -> StoredAudit:
 def complete(session: Session, row: AuditReport, measured: Measured) -> None:
     """The worker has measured: judge, sign, and keep no list of samples."""
     asked = asked_of(row)
-    _transition(row, ReportStatus.COMPLETED)
     sign_off(
         session,
         row,
@@ -94,6 +95,7 @@ def complete(session: Session, row: AuditReport, measured: Measured) -> None:
             paper=ELSEWHERE,
             guarantee=ELSEWHERE,
             audit=asked.audit.model_dump(mode="json"),
+            policy=asked.policy.model_dump(mode="json"),
             seed=asked.seed,
             received_at=asked.received_at,
             due_at=None,
@@ -103,6 +105,7 @@ def complete(session: Session, row: AuditReport, measured: Measured) -> None:
         session.get_one(ModelVersion, asked.after),
         session.get_one(Dataset, asked.dataset_id),
     )
+    transition(session, row, ReportStatus.COMPLETED)
 
 
 def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
@@ -113,17 +116,25 @@ def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
     row = session.get_one(AuditReport, job.subject_id, with_for_update=True)
     if job.status not in _ENDS or row.status is not ReportStatus.QUEUED:
         return
-    _transition(row, _ENDS[job.status], reason=job.status_reason, detail=job.status_detail)
-    session.flush()
-    write_down(session, row, actor=actor)
+    reason, detail = job.status_reason, job.status_detail
+    transition(session, row, _ENDS[job.status], reason=reason, detail=detail, actor=actor)
 
 
-def _transition(
-    row: AuditReport, status: ReportStatus, *, reason: str | None = None, detail: str | None = None
+def transition(
+    session: Session,
+    row: AuditReport,
+    status: ReportStatus,
+    *,
+    reason: str | None = None,
+    detail: str | None = None,
+    actor: str = "worker",
 ) -> None:
+    """Along one arrow of the life cycle, written down."""
     check_arrow(row.status, status)
     row.status, row.status_reason, row.status_detail = status, reason, detail
     row.asked = {**(row.asked or {}), "positions": []}  # its work is done
+    session.flush()
+    write_down(session, row, actor=actor)
 
 
 def _version(session: Session, model: Model, version_id: str, *, pointer: str) -> ModelVersion:
@@ -135,7 +146,7 @@ def _version(session: Session, model: Model, version_id: str, *, pointer: str) -
         same = "the same architecture" if other.architecture == model.architecture else "another architecture"
         message = f"This is a version of another model, of {same}: only versions of one model can be compared."
         raise invalid_field(pointer, message, code="other_model")
-    return models.ready_version(session, model, version_id, pointer=pointer, role="candidate")
+    return models.ready_version(session, model, version_id, pointer=pointer, role="candidate", held=True)
 
 
 def _pairs(

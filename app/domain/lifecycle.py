@@ -8,10 +8,13 @@ class RequestStatus(StrEnum):
     """A forget request."""
 
     RECEIVED = "received"
+    AWAITING_APPROVAL = "awaiting_approval"
     QUEUED = "queued"
     RUNNING = "running"
     VERIFYING = "verifying"
+    AWAITING_RELEASE = "awaiting_release"
     COMPLETED = "completed"
+    REJECTED = "rejected"
     FAILED = "failed"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
@@ -38,9 +41,10 @@ class DatasetStatus(StrEnum):
 
 
 class VersionStatus(StrEnum):
-    """A model version."""
+    """A model version. Held: made by a request whose model's policy has not released it; it cannot be deployed."""
 
     VALIDATING = "validating"
+    HELD = "held"
     READY = "ready"
     INVALID = "invalid"
 
@@ -68,12 +72,15 @@ class JobKind(StrEnum):
 R, J, D, V, A = RequestStatus, JobStatus, DatasetStatus, VersionStatus, ReportStatus
 
 REQUEST_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
-    R.RECEIVED: frozenset({R.QUEUED, R.CANCELLED}),
+    R.RECEIVED: frozenset({R.AWAITING_APPROVAL, R.QUEUED, R.CANCELLED}),
+    R.AWAITING_APPROVAL: frozenset({R.QUEUED, R.REJECTED, R.CANCELLED}),
     R.QUEUED: frozenset({R.RUNNING, R.CANCELLING, R.CANCELLED, R.FAILED}),
     R.RUNNING: frozenset({R.VERIFYING, R.QUEUED, R.CANCELLING, R.FAILED}),
-    R.VERIFYING: frozenset({R.COMPLETED, R.RUNNING, R.QUEUED, R.CANCELLING, R.FAILED}),
+    R.VERIFYING: frozenset({R.COMPLETED, R.AWAITING_RELEASE, R.RUNNING, R.QUEUED, R.CANCELLING, R.FAILED}),
+    R.AWAITING_RELEASE: frozenset({R.COMPLETED, R.REJECTED, R.CANCELLED}),
     R.CANCELLING: frozenset({R.CANCELLED, R.COMPLETED, R.FAILED}),
     R.COMPLETED: frozenset(),
+    R.REJECTED: frozenset(),
     R.FAILED: frozenset(),
     R.CANCELLED: frozenset(),
 }
@@ -93,6 +100,7 @@ DATASET_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
 }
 VERSION_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
     V.VALIDATING: frozenset({V.READY, V.INVALID}),
+    V.HELD: frozenset({V.READY}),
     V.READY: frozenset(),
     V.INVALID: frozenset(),
 }

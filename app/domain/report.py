@@ -116,6 +116,8 @@ class Asked(Document):
     paper: str
     guarantee: str
     audit: dict[str, Any]
+    policy: dict[str, Any] | None = None
+    """The model's policy when this was accepted: the margins of the verdict, who approves, who releases."""
     seed: int
     received_at: datetime
     due_at: datetime | None

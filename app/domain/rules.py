@@ -1,7 +1,7 @@
 """Which claims an audit makes about a request of each kind, and what each is compared with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from app.core.params import Kind
@@ -17,6 +17,12 @@ class Policy:
     """A claim holds if the number lies no further than this from what never having seen the data would show."""
     slack: float = 0.02
     """Beyond this, above it, is a trace: real retrained models differ from each other by as much."""
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """By measure, where they are others than `margin`."""
+
+    def of(self, measure: str) -> "Policy":
+        """As it is for one measure."""
+        return replace(self, margin=self.margins.get(measure, self.margin))
 
 
 STANDARD = Policy(margin=0.05)

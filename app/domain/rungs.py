@@ -110,7 +110,7 @@ def _hopeless(kind: Kind, judged: Sequence[Finding], policy: Policy) -> bool:
 def _traces(kind: Kind, findings: Sequence[Finding], policy: Policy) -> list[tuple[Rule, Contrast]]:
     others = {(f.measure, f.on): f for f in findings}
     rules = {key: rule for key, rule in rules_for(kind).items() if rule.about_traces and key in others}
-    found = [(rule, contrast_of(rule, others[key], others, policy)) for key, rule in rules.items()]
+    found = [(rule, contrast_of(rule, others[key], others, policy.of(key[0]))) for key, rule in rules.items()]
     return [(rule, contrast) for rule, contrast in found if contrast is not None and contrast.n]
 
 
@@ -122,8 +122,9 @@ def _distance(rule: Rule, value: float) -> float:
 def _excess(kind: Kind, finding: Finding, others: Sequence[Finding], policy: Policy) -> float:
     """How far beyond its bound a failed claim lies."""
     rule = rules_for(kind)[finding.measure, finding.on]
-    contrast = contrast_of(rule, finding, {(f.measure, f.on): f for f in others}, policy)
-    return 0.0 if contrast is None else rule.sign * contrast.value - rule.bound(policy)
+    own = policy.of(finding.measure)
+    contrast = contrast_of(rule, finding, {(f.measure, f.on): f for f in others}, own)
+    return 0.0 if contrast is None else rule.sign * contrast.value - rule.bound(own)
 
 
 def _named(findings: Sequence[Finding]) -> str:

@@ -1,7 +1,7 @@
 """The verdict: what findings mean. Pure rules; a claim that the samples cannot carry is inconclusive, never pass.
 
 Every judged finding has a contrast d: how far its number lies from what a model that never saw D_f shows. With margin m
-(5 points, strict 2) and slack s = 2 points:
+(5 points, strict 2, or what the policy says of the measure) and slack s = 2 points:
 
     fail          d > s, one-sided test at 5 %, Holm's correction over all claims about traces
     pass          90 % interval of d within ±m (two one-sided tests at 5 %), and
@@ -42,7 +42,7 @@ def judge(kind: Kind, findings: Sequence[Finding], *, policy: Policy = STANDARD)
     for finding in findings:
         key = finding.measure, finding.on
         if key in claims:
-            told.append(_judged(claims[key], finding, policy, failed=key in failed))
+            told.append(_judged(claims[key], finding, policy.of(finding.measure), failed=key in failed))
         elif key in rules:
             told.append(finding.model_copy(update={"outcome": "inconclusive", "reason": missing(rules[key])}))
         else:
@@ -71,10 +71,11 @@ def decidable(kind: Kind, findings: Sequence[Finding], *, policy: Policy = STAND
     audited model's own numbers is in it but the spread of its errors.
     """
     claims = _claims(kind, findings, policy)
-    traces = [claim for claim in claims.values() if claim.rule.about_traces]
+    traces = {key: claim for key, claim in claims.items() if claim.rule.about_traces}
     complete = all(group & claims.keys() for group in required_for(kind))
-    enough = all(claim.contrast.n >= claim.needed(policy) for claim in claims.values())
-    return complete and enough and any(c.contrast.n >= c.needed_to_find(policy, len(traces)) for c in traces)
+    enough = all(claim.contrast.n >= claim.needed(policy.of(key[0])) for key, claim in claims.items())
+    found = (c.contrast.n >= c.needed_to_find(policy.of(key[0]), len(traces)) for key, c in traces.items())
+    return complete and enough and any(found)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _claims(kind: Kind, findings: Sequence[Finding], policy: Policy) -> dict[Key
     others = {(f.measure, f.on): f for f in findings}
     found = {}
     for key, rule in rules_for(kind).items():
-        contrast = contrast_of(rule, others[key], others, policy) if key in others else None
+        contrast = contrast_of(rule, others[key], others, policy.of(key[0])) if key in others else None
         if contrast is not None and contrast.n:
             found[key] = _Claim(rule, contrast)
     return found
@@ -123,7 +124,7 @@ def _claims(kind: Kind, findings: Sequence[Finding], policy: Policy) -> dict[Key
 
 def _failed(claims: Mapping[Key, _Claim], whose: Whose, policy: Policy) -> frozenset[Key]:
     """The claims that are not so: those about traces corrected for their number, the others each by itself."""
-    p_values = {key: claim.p_value(whose, policy) for key, claim in claims.items()}
+    p_values = {key: claim.p_value(whose, policy.of(key[0])) for key, claim in claims.items()}
     traces = {key: p for key, p in p_values.items() if claims[key].rule.about_traces}
     return statistics.holm(traces) | {k for k, p in p_values.items() if k not in traces and p <= statistics.LEVEL}
 

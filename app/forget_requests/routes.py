@@ -1,14 +1,15 @@
-"""`/forget-requests`: accepted, followed, cancelled."""
+"""`/forget-requests`: accepted, followed, decided about."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import AwareDatetime
 
 from app.domain.lifecycle import RequestStatus
-from app.forget_requests import service
-from app.forget_requests.schemas import ForgetRequestIn, ForgetRequestOut
+from app.forget_requests import decisions, service
+from app.forget_requests.schemas import ForgetRequestIn, ForgetRequestOut, ReasonIn, ReleaseIn
 from app.keys.caller import Caller, requires
-from app.web.dependencies import IdempotencyKey, IfNoneMatch, Paging, Reading, Transaction
+from app.web.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Paging, Reading, Transaction
 from app.web.etags import conditional
 from app.web.idempotency import once
 from app.web.pages import Page
@@ -20,6 +21,9 @@ router = APIRouter(prefix="/forget-requests", tags=["Forget requests"])
 RequestId = Annotated[str, Path(pattern=id_pattern("fr"))]
 Reader = Annotated[Caller, requires("forget-requests:read")]
 Writer = Annotated[Caller, requires("forget-requests:write")]
+Approver = Annotated[Caller, requires("forget-requests:approve")]
+Releaser = Annotated[Caller, requires("forget-requests:release")]
+DECIDED = describe(404, 409, 412, 428)
 
 
 @router.post("", status_code=202, response_model=ForgetRequestOut, responses=describe(409))
@@ -43,9 +47,19 @@ def listing(
     paging: Paging,
     status: Annotated[RequestStatus | None, Query()] = None,
     model: Annotated[str | None, Query(pattern=NAME, description="Name or id.")] = None,
+    overdue: Annotated[bool | None, Query(description="Past the deadline and not over, or not so.")] = None,
+    due_before: Annotated[AwareDatetime | None, Query(description="With a time zone.")] = None,
 ) -> Page[ForgetRequestOut]:
     """The tenant's forget requests, newest first."""
-    return service.listing(session, paging, tenant_id=caller.tenant_id, status=status, model=model)
+    return service.listing(
+        session,
+        paging,
+        tenant_id=caller.tenant_id,
+        status=status,
+        model=model,
+        overdue=overdue,
+        due_before=due_before,
+    )
 
 
 @router.get(
@@ -62,4 +76,46 @@ def get(request_id: RequestId, session: Reading, caller: Reader, if_none_match: 
 def cancel(request_id: RequestId, session: Transaction, caller: Writer) -> ForgetRequestOut:
     """Cancel: at once while it waits, as soon as the worker notices while it runs."""
     request = service.get(session, request_id, tenant_id=caller.tenant_id)
-    return service.describe(service.cancel(session, request, actor=caller.key_id))
+    return service.describe(decisions.cancel(session, request, actor=caller.key_id))
+
+
+@router.post("/{request_id}/approve", response_model=ForgetRequestOut, responses=DECIDED)
+def approve(request_id: RequestId, session: Transaction, caller: Approver, if_match: IfMatch = None) -> Response:
+    """Approve a request that its model's policy lets wait for it; the submitter's own key cannot."""
+    request = service.get(session, request_id, tenant_id=caller.tenant_id)
+    request = decisions.approve(session, request, if_match=if_match, actor=caller.key_id)
+    return conditional(service.describe(request), None)
+
+
+@router.post("/{request_id}/reject", response_model=ForgetRequestOut, responses=DECIDED)
+def reject(
+    request_id: RequestId, wish: ReasonIn, session: Transaction, caller: Approver, if_match: IfMatch = None
+) -> Response:
+    """Refuse the approval or the release."""
+    request = service.get(session, request_id, tenant_id=caller.tenant_id)
+    request = decisions.reject(session, request, wish, if_match=if_match, actor=caller.key_id)
+    return conditional(service.describe(request), None)
+
+
+@router.post("/{request_id}/release", response_model=ForgetRequestOut, responses=DECIDED)
+def release(
+    request_id: RequestId,
+    session: Transaction,
+    caller: Releaser,
+    wish: ReleaseIn | None = None,
+    if_match: IfMatch = None,
+) -> Response:
+    """Release the version that the request made: its alias moves there."""
+    request = service.get(session, request_id, tenant_id=caller.tenant_id)
+    request = decisions.release(session, request, wish or ReleaseIn(), if_match=if_match, actor=caller.key_id)
+    return conditional(service.describe(request), None)
+
+
+@router.post("/{request_id}/extend", response_model=ForgetRequestOut, responses=DECIDED)
+def extend(
+    request_id: RequestId, wish: ReasonIn, session: Transaction, caller: Writer, if_match: IfMatch = None
+) -> Response:
+    """Put the deadline off by two further months, once, before it has passed (GDPR Art. 12(3))."""
+    request = service.get(session, request_id, tenant_id=caller.tenant_id)
+    request = decisions.extend(session, request, wish, if_match=if_match, actor=caller.key_id)
+    return conditional(service.describe(request), None)

@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.catalogue.unions import DEFAULT_METRICS, AnyMethod, AnyMetric, AnyTransform
 from app.core.params import Kind
 from app.domain.lifecycle import RequestStatus
+from app.domain.policy import ModelPolicy
 from app.models.schemas import VersionId
 from app.transforms.mask import MaskParams
 from app.web.text import Identity, Line, Name, Ref
@@ -164,6 +166,29 @@ class ForgetRequestIn(Wish):
     """When the person asked; by default now. The deadline counts from here."""
 
 
+class ReasonIn(_Closed):
+    """A decision that must say why."""
+
+    reason: Line
+    """No personal data: it stays in the audit log."""
+
+
+class ReleaseIn(_Closed):
+    """A release; it must say why where it goes against the policy."""
+
+    override: bool = False
+    """Release it although the policy does not, where the policy lets itself be overridden."""
+    reason: Annotated[Line | None, Field(validate_default=True)] = None
+    """No personal data: it stays in the audit log."""
+
+    @field_validator("reason")
+    @classmethod
+    def _why(cls, reason: str | None, info: ValidationInfo) -> str | None:
+        if reason is None and info.data.get("override"):
+            raise PydanticCustomError("missing", "An override says why")
+        return reason
+
+
 class StoredTarget(BaseModel):
     """What the row keeps of a target: everything but the ids of samples and subjects."""
 
@@ -189,6 +214,21 @@ class TransitionOut(BaseModel):
 
     status: RequestStatus
     at: datetime
+    reason: str | None = None
+
+
+class Decision(BaseModel):
+    """What somebody decided about the request."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    decision: Literal["approve", "reject", "release", "extend"]
+    by: str
+    """The id of the API key."""
+    at: datetime
+    reason: str | None
+    override: bool
+    """A release that the policy would not have made."""
 
 
 class CandidateOut(BaseModel):
@@ -227,6 +267,11 @@ class ForgetRequestOut(BaseModel):
     ladder: list[CandidateOut]
     """Fixed at submission: tried in order until the audit passes. Of a method that the caller named, that one."""
     audit: dict[str, Any]
+    policy: ModelPolicy
+    """Of the model when the request was accepted; what changed since does not concern it."""
+    submitted_by: str | None
+    """The id of the API key."""
+    decisions: list[Decision]
     seed: int
     sample_count: int
     already_forgotten: list[CoveredOut]

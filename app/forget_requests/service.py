@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import and_, not_, select
 from sqlalchemy.orm import Session
 
 from app.audit_log import service as audit_log
@@ -16,19 +16,17 @@ from app.core.params import ArchitectureParams, Deployed, Kind, MethodParams, Ne
 from app.datasets import service as datasets
 from app.domain.deadlines import due_at
 from app.domain.lifecycle import REQUEST_ARROWS, JobKind, JobStatus, RequestStatus, check_arrow, is_final
+from app.domain.policy import ModelPolicy, policy_of
 from app.domain.report import Rung
-from app.forget_requests import targets, tombstones
+from app.forget_requests import releases, targets, tombstones
+from app.forget_requests.actions import next_actions
 from app.forget_requests.policy import Stock, choose
 from app.forget_requests.queries import excluded_positions, forgotten_classes, methods_behind, positions
-from app.forget_requests.schemas import (
-    ActionOut,
-    AuditIn,
-    ForgetRequestIn,
-    ForgetRequestOut,
-    Wish,
-)
+from app.forget_requests.releases import gate
+from app.forget_requests.schemas import AuditIn, ForgetRequestIn, ForgetRequestOut, Wish
 from app.jobs import service as jobs
 from app.models import aliases
+from app.models import policy as policies
 from app.models import service as models
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.tables.base import utcnow
@@ -41,11 +39,13 @@ __all__ = [
     "excluded_positions",
     "follow",
     "forgotten_classes",
+    "gate",
     "get",
     "listing",
     "pairs_of",
     "positions",
     "settle_method",
+    "start",
     "stock_of",
     "subject_of",
     "submit",
@@ -66,10 +66,12 @@ _STATUS_OF: Mapping[JobStatus, RequestStatus] = {
 """What a request is while its job is so. A job that succeeded is not here: `complete` says what came of it."""
 
 _BEING_CANCELLED = {RequestStatus.CANCELLING, RequestStatus.CANCELLED}
+_COME_TO_NOTHING = {RequestStatus.REJECTED, RequestStatus.FAILED, RequestStatus.CANCELLED}
+_FINAL = [status for status in RequestStatus if is_final(status)]
 
 
 def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: str) -> ForgetRequest:
-    """Accept a request: check all that is cheap now, take its samples, queue its job. One transaction, the caller's."""
+    """Accept a request: check all that is cheap now, take its samples, queue its job or await its approval."""
     received_at = _received_at(wish)
     model, version, dataset = subject_of(session, wish, tenant_id)
     targets.check_transforms(wish.target, dataset)
@@ -78,7 +80,8 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     kind = Kind(wish.target.kind)
     wanted = wish.method if isinstance(wish.method, MethodParams) else None
     choice = choose(wanted, kind, stock_of(session, wish, model, version, dataset))
-    _check_audit(session, wish.audit, model)
+    policy = policies.get(model)
+    _check_audit(session, wish.audit, model, policy)
     free, covered = tombstones.not_yet_claimed(session, version, dataset.id, asked_for, kind)
     _check_something_stays(session, dataset, free, kind)
     request = ForgetRequest(
@@ -98,6 +101,9 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
         method_chosen_by=choice.chosen_by,
         method_reason=choice.reason,
         audit=wish.audit.model_dump(mode="json"),
+        policy=policy.model_dump(mode="json"),
+        submitted_by=actor,
+        decisions=[],
         seed=wish.seed,
         sample_count=len(free),
         already_forgotten=_listed(covered),
@@ -111,17 +117,25 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     session.flush()
     tombstones.claim(session, request, free)
     _write_down(session, request, actor)
+    if policy.approval == "none":
+        start(session, request, actor=actor)
+    else:
+        transition(session, request, RequestStatus.AWAITING_APPROVAL, reason="approval_required", actor=actor)
+    return request
+
+
+def start(session: Session, request: ForgetRequest, *, actor: str) -> None:
+    """Nothing stands in its way any more: it is queued, with a job."""
     job = jobs.enqueue(
         session,
-        tenant_id=tenant_id,
+        tenant_id=request.tenant_id,
         kind=JobKind.UNLEARNING,
         subject_id=request.id,
         actor=actor,
-        exclusive_model_id=model.id,
+        exclusive_model_id=request.model_id,
     )
     request.job_id = job.id
     transition(session, request, RequestStatus.QUEUED, actor=actor)
-    return request
 
 
 def pairs_of(
@@ -147,25 +161,41 @@ def get(session: Session, request_id: str, *, tenant_id: str) -> ForgetRequest:
 
 
 def listing(
-    session: Session, paging: Paging, *, tenant_id: str, status: RequestStatus | None = None, model: str | None = None
+    session: Session,
+    paging: Paging,
+    *,
+    tenant_id: str,
+    status: RequestStatus | None = None,
+    model: str | None = None,
+    overdue: bool | None = None,
+    due_before: datetime | None = None,
 ) -> Page[ForgetRequestOut]:
-    """The tenant's requests; only of one status or one model, where they are given."""
+    """The tenant's requests; only of one status, one model, overdue or not, due before a moment, where it is given."""
     statement = select(ForgetRequest).where(ForgetRequest.tenant_id == tenant_id)
     if status is not None:
         statement = statement.where(ForgetRequest.status == status)
     if model is not None:
         found = models.find(session, model, tenant_id=tenant_id)
         statement = statement.where(ForgetRequest.model_id == (found.id if found else ""))
+    if overdue is not None:
+        late = and_(ForgetRequest.status.not_in(_FINAL), ForgetRequest.due_at < utcnow())
+        statement = statement.where(late if overdue else not_(late))
+    if due_before is not None:
+        statement = statement.where(ForgetRequest.due_at < due_before)
     return fetch(session, statement, ForgetRequest.id, paging, describe)
 
 
 def describe(request: ForgetRequest) -> ForgetRequestOut:
     """A request as the wire has it."""
-    computed = {"overdue", "final", "next_actions"}
+    computed = {"overdue", "final", "policy", "next_actions"}
     facts = {name: getattr(request, name) for name in ForgetRequestOut.model_fields if name not in computed}
     final = is_final(request.status)
     return ForgetRequestOut(
-        **facts, final=final, overdue=not final and utcnow() > request.due_at, next_actions=_next_actions(request)
+        **facts,
+        final=final,
+        overdue=not final and utcnow() > request.due_at,
+        policy=policy_of(request.policy),
+        next_actions=next_actions(request),
     )
 
 
@@ -174,7 +204,8 @@ def cancel(session: Session, request: ForgetRequest, *, actor: str) -> ForgetReq
     if request.status in _BEING_CANCELLED:
         return request
     if is_final(request.status):
-        raise Conflict(f"The request is over: {request.status}.", code="already_final")
+        message = f"The request is over: {request.status}. Nothing is left to cancel."
+        raise Conflict(message, code="already_final", state=request.status.value)
     # The job is locked first and the request after it, as by the worker: neither waits for the other for ever.
     follow(session, jobs.cancel(session, session.get_one(Job, request.job_id), actor=actor), actor=actor)
     return request
@@ -218,14 +249,15 @@ def settle_method(request: ForgetRequest, rungs: Sequence[Rung]) -> None:
 
 
 def complete(session: Session, request: ForgetRequest, *, version_id: str, report_id: str) -> None:
-    """It is forgotten and audited. A method that leaves the weights as they were has forgotten nothing."""
+    """It is forgotten and audited: completed, or, where the policy holds the new version, waiting for its release."""
     request.result_version_id, request.audit_report_id = version_id, report_id
-    for step in _way(request.status, RequestStatus.COMPLETED):
-        transition(session, request, step)
-    if CHANGES_WEIGHTS[request.method["name"]]:
-        tombstones.seal(session, request)
-    else:
-        tombstones.release(session, request)
+    wait = releases.waits_for(session, request)
+    if wait is None:
+        releases.deploy(session, request, actor="worker")
+    target = RequestStatus.COMPLETED if wait is None else RequestStatus.AWAITING_RELEASE
+    for step in _way(request.status, target):
+        reason, detail = wait if wait is not None and step is target else (None, None)
+        transition(session, request, step, reason=reason, detail=detail)
 
 
 def transition(
@@ -237,11 +269,17 @@ def transition(
     detail: str | None = None,
     actor: str = "worker",
 ) -> None:
-    """Along one arrow of the life cycle, written down. A request that comes to nothing gives its samples back."""
+    """Along one arrow of the life cycle, written down; its samples are forgotten, or given back.
+
+    A request that comes to nothing gives them back, and so does one whose method left the weights as they were.
+    """
     check_arrow(request.status, status)
     request.status, request.status_reason, request.status_detail = status, reason, detail
     _write_down(session, request, actor)
-    if status in {RequestStatus.FAILED, RequestStatus.CANCELLED}:
+    done = status is RequestStatus.COMPLETED
+    if done and CHANGES_WEIGHTS[request.method["name"]]:
+        tombstones.seal(session, request)
+    elif done or status in _COME_TO_NOTHING:
         tombstones.release(session, request)
 
 
@@ -264,7 +302,8 @@ def _way(source: RequestStatus, target: RequestStatus) -> list[RequestStatus]:
 
 
 def _write_down(session: Session, request: ForgetRequest, actor: str) -> None:
-    request.transitions = [*request.transitions, {"status": request.status.value, "at": utcnow().isoformat()}]
+    step = {"status": request.status.value, "at": utcnow().isoformat(), "reason": request.status_reason}
+    request.transitions = [*request.transitions, step]
     session.flush()
     audit_log.record(
         session,
@@ -335,7 +374,10 @@ def _held_out(dataset: Dataset, label: int | None) -> int:
     return sum(counts.values()) if label is None else counts.get(str(label), 0)
 
 
-def _check_audit(session: Session, audit: AuditIn, model: Model) -> None:
+def _check_audit(session: Session, audit: AuditIn, model: Model, policy: ModelPolicy) -> None:
+    if policy.needs_gold and audit.gold == "none":
+        message = "The model's policy needs gold models: `retrain`, or `registered` with gold_versions."
+        raise invalid_field("/audit/gold", message, code="policy_needs_gold")
     if audit.gold == "retrain" and model.recipe is None:
         raise invalid_field("/audit/gold", "Retraining needs the training recipe of the model.", code="recipe_missing")
     for place, version_id in enumerate(audit.gold_versions):
@@ -351,16 +393,3 @@ def _check_something_stays(session: Session, dataset: Dataset, free: list[int], 
 
 def _listed(covered: Counter[str]) -> list[dict[str, object]]:
     return [{"forget_request": owner, "samples": count} for owner, count in sorted(covered.items())]
-
-
-def _next_actions(request: ForgetRequest) -> list[ActionOut]:
-    here = f"/forget-requests/{request.id}"
-    actions = []
-    if request.status in {RequestStatus.QUEUED, RequestStatus.RUNNING, RequestStatus.VERIFYING}:
-        actions.append(ActionOut(action="cancel", method="POST", href=f"{here}/cancel"))
-    if request.audit_report_id is not None:
-        actions.append(ActionOut(action="read_report", method="GET", href=f"/audit-reports/{request.audit_report_id}"))
-    if request.status is RequestStatus.COMPLETED and request.result_version_id is not None:
-        weights = f"/models/{request.model_id}/versions/{request.result_version_id}/weights"
-        actions.append(ActionOut(action="download_weights", method="GET", href=weights))
-    return actions

@@ -54,7 +54,7 @@ def point(session: Session, model: Model, name: str, version_id: str, *, if_matc
     if alias is None:
         return _create(session, model, name, version.id, if_match=if_match, actor=actor)
     check_match(if_match, etag(alias))
-    return _change(session, alias, version.id, actor)
+    return move(session, alias, version.id, actor)
 
 
 def roll_back(session: Session, model: Model, name: str, *, if_match: str | None, actor: str) -> Alias:
@@ -69,7 +69,16 @@ def roll_back(session: Session, model: Model, name: str, *, if_match: str | None
     )
     if before is None:
         raise Conflict("The alias has never pointed elsewhere.", code="no_earlier_version")
-    return _change(session, alias, before.version_id, actor)
+    return move(session, alias, before.version_id, actor)
+
+
+def move(session: Session, alias: Alias, version_id: str, actor: str) -> Alias:
+    """Let an alias that the caller has locked point to a version that may be deployed."""
+    alias.version_id = version_id
+    alias.revision += 1
+    session.flush()
+    _write_down(session, alias, actor)
+    return alias
 
 
 def _create(session: Session, model: Model, name: str, version_id: str, *, if_match: str | None, actor: str) -> Alias:
@@ -83,14 +92,6 @@ def _create(session: Session, model: Model, name: str, version_id: str, *, if_ma
             session.add(alias)
     except IntegrityError:
         raise Conflict("Somebody created it just now; get it first.", code="alias_exists", retryable=True) from None
-    _write_down(session, alias, actor)
-    return alias
-
-
-def _change(session: Session, alias: Alias, version_id: str, actor: str) -> Alias:
-    alias.version_id = version_id
-    alias.revision += 1
-    session.flush()
     _write_down(session, alias, actor)
     return alias
 

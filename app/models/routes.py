@@ -7,8 +7,9 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from app.domain.policy import ModelPolicy
 from app.keys.caller import Caller, requires
-from app.models import aliases, service
+from app.models import aliases, policy, service
 from app.models.schemas import AliasChangeOut, AliasIn, AliasOut, FisherIn, ModelIn, ModelOut, VersionOut
 from app.models.uploads import ONE_WAY, TWO_WAYS, InitialDelivery, ModelRef, VersionDelivery, VersionRef, Writer
 from app.tables import Model
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/models", tags=["Models"])
 
 AliasName = Annotated[str, Path(pattern=NAME)]
 Reader = Annotated[Caller, requires("models:read")]
+Governor = Annotated[Caller, requires("model-policies:write")]
 POLLED = {**describe(404), 304: {"description": "Unchanged"}}
 BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 WEIGHTS = {
@@ -59,6 +61,23 @@ def listing(session: Reading, caller: Reader, paging: Paging) -> Page[ModelOut]:
 def get(model: ModelRef, session: Reading, caller: Reader) -> Model:
     """One model."""
     return service.get(session, model, tenant_id=caller.tenant_id)
+
+
+@router.get("/{model}/policy", response_model=ModelPolicy, responses=POLLED)
+def get_policy(model: ModelRef, session: Reading, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
+    """Who approves, what an audit must show, who releases; the ETag is what a change must send as If-Match."""
+    row = service.get(session, model, tenant_id=caller.tenant_id)
+    return conditional(policy.get(row), if_none_match, etag=policy.etag(row))
+
+
+@router.put("/{model}/policy", response_model=ModelPolicy, responses=describe(404, 412, 428))
+def put_policy(
+    model: ModelRef, wish: ModelPolicy, session: Transaction, caller: Governor, if_match: IfMatch = None
+) -> Response:
+    """Replace the policy, for requests to come; what is left out has its default again."""
+    row = service.get(session, model, tenant_id=caller.tenant_id)
+    row = policy.put(session, row, wish, if_match=if_match, actor=caller.key_id)
+    return conditional(policy.get(row), None, etag=policy.etag(row))
 
 
 @router.post("/{model}/versions", status_code=202, responses=describe(404, 409), openapi_extra=TWO_WAYS)
@@ -103,7 +122,7 @@ def weights(model: ModelRef, version: VersionRef, session: Reading, caller: Read
     row = service.version_of(session, service.get(session, model, tenant_id=caller.tenant_id), version)
     digest = base64.b64encode(bytes.fromhex(row.weights_sha256)).decode()
     headers = {"ETag": f'"{row.weights_sha256}"', "Accept-Ranges": "none", "Repr-Digest": f"sha-256=:{digest}:"}
-    return WeightsResponse(service.readable_weights(row), headers=headers)
+    return WeightsResponse(service.readable_weights(session, row), headers=headers)
 
 
 @router.put("/{model}/versions/{version}/initial-weights", responses=describe(404, 409), openapi_extra=ONE_WAY)

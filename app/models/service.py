@@ -17,7 +17,7 @@ from app.jobs import service as jobs
 from app.jobs.schemas import ProgressOut
 from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
 from app.models.schemas import FisherIn, FisherOut, ModelIn, ModelOut, RandomCrop, Role, TrainingRecipe, VersionOut
-from app.tables import Dataset, Job, Model, ModelVersion
+from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.web.pages import Page, Paging, fetch
 from app.web.text import is_id
 
@@ -164,8 +164,10 @@ def versions(session: Session, model: Model, paging: Paging) -> Page[VersionOut]
     return fetch(session, statement, ModelVersion.id, paging, lambda version: describe_version(session, version))
 
 
-def ready_version(session: Session, model: Model, version_id: str, *, pointer: str, role: Role) -> ModelVersion:
-    """The version that a field of a body names, fit to be used in that role."""
+def ready_version(
+    session: Session, model: Model, version_id: str, *, pointer: str, role: Role, held: bool = False
+) -> ModelVersion:
+    """The version that a field of a body names, fit to be used in that role; with `held`, one that is held as well."""
     version = _find_version(session, model, version_id)
     if version is None:
         raise invalid_field(pointer, "This model has no such version.", code="unknown_version")
@@ -175,11 +177,15 @@ def ready_version(session: Session, model: Model, version_id: str, *, pointer: s
         raise Conflict("The version is still being validated.", code="version_not_ready", retryable=True)
     if version.status is VersionStatus.INVALID:
         raise invalid_field(pointer, "The version was found invalid; its status says why.", code="version_invalid")
+    if version.status is VersionStatus.HELD and not held:
+        raise _is_held(session, version)
     return version
 
 
-def readable_weights(version: ModelVersion) -> Path:
-    """The file of weights that were found good."""
+def readable_weights(session: Session, version: ModelVersion) -> Path:
+    """The file of weights that were found good, and are not held."""
+    if version.status is VersionStatus.HELD:
+        raise _is_held(session, version)
     if version.status is not VersionStatus.READY:
         raise Conflict(
             "Only weights that were found good are given out.",
@@ -207,7 +213,8 @@ def fisher_status(session: Session, version: ModelVersion) -> Any:
 
 def compute_fisher(session: Session, version: ModelVersion, wish: FisherIn, *, actor: str) -> ModelVersion:
     """Have the Fisher diagonal computed, where there is none."""
-    readable_weights(version)
+    if version.status is not VersionStatus.HELD:  # its diagonal is there when it is released
+        readable_weights(session, version)
     version = _locked(session, version)  # of two calls at once, the second sees the jobs of the first
     status = fisher_status(session, version)
     if status != "none":
@@ -254,9 +261,11 @@ def publish_version(
     weights_sha256: str,
     weights_bytes: int,
     silenced_classes: list[int],
+    held: bool = False,
     actor: str = "worker",
 ) -> ModelVersion:
-    """The result of an unlearning job: ready at once, and its Fisher diagonal on its way."""
+    """The result of an unlearning job: ready at once, or held until it is released; its Fisher diagonal on its way."""
+    status = VersionStatus.HELD if held else VersionStatus.READY
     version = ModelVersion(
         id=version_id,
         tenant_id=parent.tenant_id,
@@ -265,7 +274,7 @@ def publish_version(
         role="candidate",
         parent_id=parent.id,
         made_by_job_id=job_id,
-        status=VersionStatus.READY,
+        status=status,
         weights_path=weights_path,
         weights_sha256=weights_sha256,
         weights_bytes=weights_bytes,
@@ -273,7 +282,7 @@ def publish_version(
     )
     session.add(version)
     session.flush()
-    record(session, version, actor, "version.ready", {"sha256": weights_sha256, "parent": parent.id})
+    record(session, version, actor, f"version.{status.value}", {"sha256": weights_sha256, "parent": parent.id})
     _start(session, version, JobKind.FISHER, actor, shards=get_settings().fisher_shards)
     return version
 
@@ -324,6 +333,17 @@ def _fisher_job(session: Session, version: ModelVersion) -> Job | None:
 def _locked(session: Session, version: ModelVersion) -> ModelVersion:
     query = select(ModelVersion).where(ModelVersion.id == version.id).with_for_update(key_share=True)
     return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def _is_held(session: Session, version: ModelVersion) -> Conflict:
+    query = select(ForgetRequest.id).where(ForgetRequest.result_version_id == version.id)
+    request_id = session.scalars(query.order_by(ForgetRequest.id.desc()).limit(1)).first()
+    return Conflict(
+        "The version is held by the model's policy until the forget request that made it is released:"
+        f" POST /forget-requests/{request_id}/release.",
+        code="version_held",
+        forget_request=request_id,
+    )
 
 
 def _find_version(session: Session, model: Model, version_id: str) -> ModelVersion | None:

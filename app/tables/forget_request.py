@@ -31,6 +31,12 @@ class ForgetRequest(Owned, Base):
     method_reason: Mapped[str | None] = mapped_column(Text)
     audit: Mapped[dict[str, Any]]
     """`AuditIn`, defaults included."""
+    policy: Mapped[dict[str, Any] | None]
+    """`ModelPolicy` of the model when the request was accepted; none in rows older than policies."""
+    submitted_by: Mapped[str | None] = mapped_column(String(64))
+    """The key; none in rows older than policies."""
+    decisions: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """[`Decision`], in order."""
     seed: Mapped[int]
     sample_count: Mapped[int]
     already_forgotten: Mapped[list[Any]] = mapped_column(default=list)
@@ -42,7 +48,7 @@ class ForgetRequest(Owned, Base):
     status_reason: Mapped[str | None] = mapped_column(String(100))
     status_detail: Mapped[str | None] = mapped_column(Text)
     transitions: Mapped[list[Any]] = mapped_column(default=list)
-    """[{"status": …, "at": …}], in order."""
+    """[{"status": …, "at": …, "reason": …}], in order."""
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
     result_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"))
     audit_report_id: Mapped[str | None] = mapped_column(String(64))

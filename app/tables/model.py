@@ -22,4 +22,8 @@ class Model(Owned, Base):
     """`Preprocessing`."""
     recipe: Mapped[dict[str, Any] | None]
     """`TrainingRecipe`, or none: then nothing can be retrained."""
+    policy: Mapped[dict[str, Any] | None]
+    """`ModelPolicy`; none: the default one."""
+    policy_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Counts the changes; its ETag."""
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))

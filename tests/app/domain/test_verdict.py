@@ -1,5 +1,6 @@
 """A verdict says pass only where the samples can carry it, and only where the same audit finds the untouched model."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,6 +93,17 @@ def test_the_strict_policy_asks_for_a_smaller_margin_and_more_samples() -> None:
     (strict,) = judge(Kind.SAMPLES, samples(contrast(0.02), contrast(0.0))[:1], policy=STRICT)
     assert (standard.outcome, standard.margin) == ("pass", 0.05)
     assert (strict.outcome, strict.margin, strict.needed) == ("inconclusive", 0.02, 1927)
+
+
+def test_a_policy_may_give_single_measures_a_margin_of_their_own() -> None:
+    findings = samples(contrast(0.02), contrast(0.02))
+    own = replace(STANDARD, margins={"attack_auc": 0.02})
+    judged = judge(Kind.SAMPLES, findings, policy=own)
+    assert [(f.outcome, f.margin) for f in judged[:3]] == [("pass", 0.05), ("inconclusive", 0.02), ("pass", 0.05)]
+    assert (judged[1].threshold or "").endswith("margin 0.02")
+    assert verdict(Kind.SAMPLES, judged, changes_weights=True, policy=own) == "inconclusive"
+    assert decidable(Kind.SAMPLES, findings)
+    assert not decidable(Kind.SAMPLES, findings, policy=own)  # 1,000 samples are too few for 2 points
 
 
 def test_whether_a_verdict_is_possible_does_not_depend_on_what_the_model_shows() -> None:
