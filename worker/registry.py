@@ -27,6 +27,7 @@ from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
+from app.methods.scrub import ScrubParams
 from app.methods.sfr_on import SfrOnParams
 from app.methods.single_gradient import SingleGradientParams
 from app.methods.sisa import SisaParams
@@ -69,6 +70,7 @@ from worker.methods.retrain import retrain
 from worker.methods.rld import rld
 from worker.methods.rnd import rnd
 from worker.methods.salun import salun
+from worker.methods.scrub import scrub
 from worker.methods.sfr_on import sfr_on
 from worker.methods.single_gradient import single_gradient
 from worker.methods.sisa import sisa
@@ -120,6 +122,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     RldParams: rld,
     RndParams: rnd,
     SalunParams: salun,
+    ScrubParams: scrub,
     SfrOnParams: sfr_on,
     SingleGradientParams: single_gradient,
     SisaParams: sisa,

@@ -26,6 +26,7 @@ from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
+from app.methods.scrub import ScrubParams
 from app.methods.sfr_on import SfrOnParams
 from app.methods.single_gradient import SingleGradientParams
 from app.methods.sisa import SisaParams
@@ -68,6 +69,7 @@ METHODS = (
     RldParams,
     RndParams,
     SalunParams,
+    ScrubParams,
     SfrOnParams,
     SingleGradientParams,
     SisaParams,
@@ -112,6 +114,7 @@ AnyMethod = Annotated[
     | RldParams
     | RndParams
     | SalunParams
+    | ScrubParams
     | SfrOnParams
     | SingleGradientParams
     | SisaParams
