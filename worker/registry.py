@@ -10,6 +10,7 @@ from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
+from app.methods.amun import AmunParams
 from app.methods.bad_teacher import BadTeacherParams
 from app.methods.certified_removal import CertifiedRemovalParams
 from app.methods.consistency import ConsistencyParams
@@ -54,6 +55,7 @@ from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 from worker.architectures import mlp, resnet18, small_cnn, vit
 from worker.architectures.sisa import build as build_shards
+from worker.methods.amun import amun
 from worker.methods.bad_teacher import bad_teacher
 from worker.methods.certified_removal import certified_removal
 from worker.methods.consistency import consistency
@@ -107,6 +109,7 @@ class Pair(NamedTuple):
 
 # The values take the parameters of their key; the type system cannot say so of a dictionary.
 METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
+    AmunParams: amun,
     BadTeacherParams: bad_teacher,
     CertifiedRemovalParams: certified_removal,
     ConsistencyParams: consistency,

@@ -9,6 +9,7 @@ from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
+from app.methods.amun import AmunParams
 from app.methods.bad_teacher import BadTeacherParams
 from app.methods.certified_removal import CertifiedRemovalParams
 from app.methods.consistency import ConsistencyParams
@@ -53,6 +54,7 @@ from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 
 METHODS = (
+    AmunParams,
     BadTeacherParams,
     CertifiedRemovalParams,
     ConsistencyParams,
@@ -99,7 +101,8 @@ ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, V
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
-    BadTeacherParams
+    AmunParams
+    | BadTeacherParams
     | CertifiedRemovalParams
     | ConsistencyParams
     | DeepCleanParams
