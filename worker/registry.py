@@ -21,6 +21,7 @@ from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
+from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
 from app.methods.ntk_scrub import NtkScrubParams
 from app.methods.potion import PotionParams
@@ -66,6 +67,7 @@ from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
 from worker.methods.neggrad_plus import neggrad_plus
+from worker.methods.negmerge import negmerge
 from worker.methods.noisy_finetune import noisy_finetune
 from worker.methods.ntk_scrub import ntk_scrub
 from worker.methods.potion import potion
@@ -120,6 +122,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     FisherMaskingParams: fisher_masking,
     GradientAscentParams: gradient_ascent,
     NeggradPlusParams: neggrad_plus,
+    NegmergeParams: negmerge,
     NoisyFinetuneParams: noisy_finetune,
     NtkScrubParams: ntk_scrub,
     PotionParams: potion,

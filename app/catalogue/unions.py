@@ -20,6 +20,7 @@ from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
+from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
 from app.methods.ntk_scrub import NtkScrubParams
 from app.methods.potion import PotionParams
@@ -65,6 +66,7 @@ METHODS = (
     FisherMaskingParams,
     GradientAscentParams,
     NeggradPlusParams,
+    NegmergeParams,
     NoisyFinetuneParams,
     NtkScrubParams,
     PotionParams,
@@ -112,6 +114,7 @@ AnyMethod = Annotated[
     | FisherMaskingParams
     | GradientAscentParams
     | NeggradPlusParams
+    | NegmergeParams
     | NoisyFinetuneParams
     | NtkScrubParams
     | PotionParams
