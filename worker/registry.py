@@ -10,6 +10,8 @@ from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
+from app.methods.amun import AmunParams
+from app.methods.bad_teacher import BadTeacherParams
 from app.methods.certified_removal import CertifiedRemovalParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
@@ -19,6 +21,7 @@ from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
+from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
 from app.methods.ntk_scrub import NtkScrubParams
 from app.methods.potion import PotionParams
@@ -27,6 +30,7 @@ from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
+from app.methods.scrub import ScrubParams
 from app.methods.sfr_on import SfrOnParams
 from app.methods.single_gradient import SingleGradientParams
 from app.methods.sisa import SisaParams
@@ -52,6 +56,8 @@ from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 from worker.architectures import mlp, resnet18, small_cnn, vit
 from worker.architectures.sisa import build as build_shards
+from worker.methods.amun import amun
+from worker.methods.bad_teacher import bad_teacher
 from worker.methods.certified_removal import certified_removal
 from worker.methods.consistency import consistency
 from worker.methods.deepclean import deepclean
@@ -61,6 +67,7 @@ from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
 from worker.methods.neggrad_plus import neggrad_plus
+from worker.methods.negmerge import negmerge
 from worker.methods.noisy_finetune import noisy_finetune
 from worker.methods.ntk_scrub import ntk_scrub
 from worker.methods.potion import potion
@@ -69,6 +76,7 @@ from worker.methods.retrain import retrain
 from worker.methods.rld import rld
 from worker.methods.rnd import rnd
 from worker.methods.salun import salun
+from worker.methods.scrub import scrub
 from worker.methods.sfr_on import sfr_on
 from worker.methods.single_gradient import single_gradient
 from worker.methods.sisa import sisa
@@ -103,6 +111,8 @@ class Pair(NamedTuple):
 
 # The values take the parameters of their key; the type system cannot say so of a dictionary.
 METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
+    AmunParams: amun,
+    BadTeacherParams: bad_teacher,
     CertifiedRemovalParams: certified_removal,
     ConsistencyParams: consistency,
     DeepCleanParams: deepclean,
@@ -112,6 +122,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     FisherMaskingParams: fisher_masking,
     GradientAscentParams: gradient_ascent,
     NeggradPlusParams: neggrad_plus,
+    NegmergeParams: negmerge,
     NoisyFinetuneParams: noisy_finetune,
     NtkScrubParams: ntk_scrub,
     PotionParams: potion,
@@ -120,6 +131,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     RldParams: rld,
     RndParams: rnd,
     SalunParams: salun,
+    ScrubParams: scrub,
     SfrOnParams: sfr_on,
     SingleGradientParams: single_gradient,
     SisaParams: sisa,

@@ -9,6 +9,8 @@ from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vit import VitParams
+from app.methods.amun import AmunParams
+from app.methods.bad_teacher import BadTeacherParams
 from app.methods.certified_removal import CertifiedRemovalParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
@@ -18,6 +20,7 @@ from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.neggrad_plus import NeggradPlusParams
+from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
 from app.methods.ntk_scrub import NtkScrubParams
 from app.methods.potion import PotionParams
@@ -26,6 +29,7 @@ from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.salun import SalunParams
+from app.methods.scrub import ScrubParams
 from app.methods.sfr_on import SfrOnParams
 from app.methods.single_gradient import SingleGradientParams
 from app.methods.sisa import SisaParams
@@ -51,6 +55,8 @@ from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
 
 METHODS = (
+    AmunParams,
+    BadTeacherParams,
     CertifiedRemovalParams,
     ConsistencyParams,
     DeepCleanParams,
@@ -60,6 +66,7 @@ METHODS = (
     FisherMaskingParams,
     GradientAscentParams,
     NeggradPlusParams,
+    NegmergeParams,
     NoisyFinetuneParams,
     NtkScrubParams,
     PotionParams,
@@ -68,6 +75,7 @@ METHODS = (
     RldParams,
     RndParams,
     SalunParams,
+    ScrubParams,
     SfrOnParams,
     SingleGradientParams,
     SisaParams,
@@ -95,7 +103,9 @@ ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, V
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
-    CertifiedRemovalParams
+    AmunParams
+    | BadTeacherParams
+    | CertifiedRemovalParams
     | ConsistencyParams
     | DeepCleanParams
     | EuKParams
@@ -104,6 +114,7 @@ AnyMethod = Annotated[
     | FisherMaskingParams
     | GradientAscentParams
     | NeggradPlusParams
+    | NegmergeParams
     | NoisyFinetuneParams
     | NtkScrubParams
     | PotionParams
@@ -112,6 +123,7 @@ AnyMethod = Annotated[
     | RldParams
     | RndParams
     | SalunParams
+    | ScrubParams
     | SfrOnParams
     | SingleGradientParams
     | SisaParams

@@ -62,6 +62,7 @@ def made(pattern: Pattern) -> Problem:
         forget=forget,
         forget_clean=None if pattern == "A" else forget.through(without_mark),
         retain=retain,
+        held_out=cloud(2, 60, first=120),
         transform=None if pattern == "A" else with_mark,
         fisher=fisher_diagonal(network_with(build, old), training),
         initial=weights_of(build(5)),

@@ -11,6 +11,7 @@ from app.core.params import Kind, MethodParams, Need
 from app.methods.potion import PotionParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
+from app.methods.scrub import ScrubParams
 from app.methods.sisa import SisaParams
 from tests.worker.methods.conftest import in_shards
 from worker import registry
@@ -24,14 +25,16 @@ FAST: dict[type[MethodParams], MethodParams] = {
     PotionParams: PotionParams(success=0.6, dampening=0.01, fraction=0.02),
     RldParams: RldParams(learning_rate=0.01, penalty_strength=1.0, epochs=3, batch_size=16),
     RndParams: RndParams(learning_rate=0.01, penalty_strength=1.0, epochs=3, batch_size=16),
+    ScrubParams: ScrubParams(rewind=True),
 }
-"""Parameters that do something to a tiny network, where the defaults are for a real one."""
+"""Parameters that do something to a tiny network, where the defaults are for a real one, or that need more."""
 OWN: dict[type[MethodParams], Callable[[Problem], Problem]] = {SisaParams: in_shards}
 """What makes of a problem one that the method is for."""
 PARTS = {
     Need.FORGET: "forget",
     Need.FORGET_CLEAN: "forget_clean",
     Need.RETAIN: "retain",
+    Need.HELD_OUT: "held_out",
     Need.FISHER: "fisher",
     Need.INITIAL_WEIGHTS: "initial",
     Need.RECIPE: "recipe",
