@@ -66,7 +66,7 @@ def submit(session: Session, wish: AuditReportIn, *, tenant_id: str, actor: str)
     job = jobs.enqueue(session, tenant_id=tenant_id, kind=JobKind.AUDIT, subject_id=row.id, actor=actor)
     row.job_id = job.id
     session.flush()
-    write_down(session, row, actor=actor)
+    write_down(session, [row], actor=actor)
     return row
 
 
@@ -115,7 +115,7 @@ def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
         return
     _transition(row, _ENDS[job.status], reason=job.status_reason, detail=job.status_detail)
     session.flush()
-    write_down(session, row, actor=actor)
+    write_down(session, [row], actor=actor)
 
 
 def _transition(

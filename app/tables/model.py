@@ -23,3 +23,5 @@ class Model(Owned, Base):
     recipe: Mapped[dict[str, Any] | None]
     """`TrainingRecipe`, or none: then nothing can be retrained."""
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    drift_budget: Mapped[dict[str, Any] | None]
+    """`DriftBudget`, or none."""
