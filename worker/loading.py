@@ -1,6 +1,7 @@
 """From rows to what the numerics take: networks, examples by their part in a request, the stored Fisher."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from app.core.params import (
 from app.core.settings import get_settings
 from app.datasets.paths import parquet_files, permitted
 from app.forget_requests import service as forget_requests
+from app.jobs import service as jobs
 from app.models.schemas import Augmentation, RandomCrop, TrainingRecipe
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.transforms.mask import MaskParams
@@ -165,7 +167,10 @@ def weights_of(version: ModelVersion, build: Build) -> Weights:
 
 @dataclass(frozen=True)
 class Case:
-    """The rows of one forget request and what it names, read in one go."""
+    """The rows of one forget request and what it names, read in one go.
+
+    Of several that are carried out as one, `request` is the first, and `forget` the union of what each is about.
+    """
 
     request: ForgetRequest
     model: Model
@@ -176,6 +181,7 @@ class Case:
     forget: list[int]  # positions of D_f
     gone: list[int]  # positions that earlier requests have forgotten: never D_r again
     gone_classes: list[int]  # classes that the base version has forgotten
+    shares: Mapping[str, list[int]] = field(default_factory=dict)  # of several requests: positions of each, by its id
 
     @property
     def kind(self) -> Kind:
@@ -219,9 +225,19 @@ class Case:
 
 
 def case_of(session: Session, job: Job) -> Case:
-    """Everything the job's forget request refers to."""
-    request = session.get_one(ForgetRequest, job.subject_id)
-    return case_for(session, request, forget_requests.positions(session, request))
+    """Everything that the job's forget requests refer to: they are to be carried out as one.
+
+    Raises:
+        Problem: on the version that they build on it cannot be done any more.
+    """
+    requests = forget_requests.batch(session, job.id, lock=False)
+    if not requests:
+        raise jobs.FenceLost(f"{job.id}: nobody wants it any more")
+    forget_requests.check(session, requests[0])
+    found = forget_requests.positions_by_request(session, job.id)
+    shares = {request.id: found.get(request.id, []) for request in requests}
+    case = case_for(session, requests[0], sorted({position for share in shares.values() for position in share}))
+    return replace(case, shares=shares) if len(requests) > 1 else case
 
 
 def case_for(session: Session, request: ForgetRequest, forget: list[int]) -> Case:

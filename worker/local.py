@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from app.audit_reports.stand_alone import follow
 from app.core.db import reading
 from app.core.settings import get_settings
+from app.forget_requests.planning import ready
 from app.jobs import queries
 from worker.housekeeping import Housekeeping
 from worker.supervisor import Supervisor
@@ -105,7 +106,7 @@ def main() -> None:
     """`python -m worker.local`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = get_settings()
-    run(Supervisor(settings, follow), settings.concurrency)
+    run(Supervisor(settings, follow, ready=ready), settings.concurrency)
 
 
 if __name__ == "__main__":

@@ -27,19 +27,20 @@ from app.datasets import service as datasets
 from app.domain.findings import Finding as Judged
 from app.domain.lifecycle import JobKind, RequestStatus
 from app.domain.policy import policy_of
-from app.domain.report import Cost, Environment, Measured
+from app.domain.report import Cost, Environment, Measured, Own
 from app.forget_requests import service as forget_requests
 from app.jobs import queries
 from app.jobs import service as jobs
 from app.methods.retrain import RetrainParams
 from app.models import service as models
-from app.tables import AuditReport, Dataset, ForgetRequest, Job, Model, ModelVersion
+from app.tables import AuditReport, Dataset, Job, Model, ModelVersion
 from worker import artifacts, registry
 from worker.comparison import check_independent, comparison_of, not_measured
 from worker.datasets import validate
 from worker.figures.draw import draw
 from worker.ladder import Noting, climb, kept, timed
 from worker.loading import Case, Data, answering, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
+from worker.numerics.answers import answers
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import Fisher, fisher_diagonal
@@ -118,7 +119,7 @@ def compute_fisher(job_id: str, fence: int, run: Attempt) -> None:
 
 
 def unlearn(job_id: str, fence: int, run: Attempt) -> None:
-    """Carry out a forget request, audit the result, publish both."""
+    """Carry out a forget request, or several as one; audit the result; publish it, with a report for each request."""
     with reading() as session:
         case = case_of(session, session.get_one(Job, job_id))
     problem = problem_of(case, run)
@@ -126,11 +127,11 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
     trained: dict[str, tuple[Answering, ...]] = {}
 
     def carry_out(method: MethodParams, part: Run) -> Outcome:
-        _request_is(job_id, fence, case, RequestStatus.RUNNING)
+        _requests_are(job_id, fence, RequestStatus.RUNNING)
         return registry.unlearn(replace(problem, run=part), method)
 
     def prepare() -> None:
-        _request_is(job_id, fence, case, RequestStatus.VERIFYING)
+        _requests_are(job_id, fence, RequestStatus.VERIFYING)
         golds()
 
     def audit(outcome: Outcome, part: Run) -> list[Judged]:
@@ -156,7 +157,7 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         rungs=climbed.rungs,
         figures=figures,
     )
-    _publish_version(job_id, fence, run, case, climbed.outcome, measured)
+    _publish_version(job_id, fence, run, case, climbed.outcome, measured, _own(case, bench))
 
 
 def audit_versions(job_id: str, fence: int, run: Attempt) -> None:
@@ -254,13 +255,11 @@ def _left_by(shard: Job) -> Path:
     return get_settings().runs / str(shard.whole_id) / "shards" / f"{shard.shard}.safetensors"
 
 
-def _request_is(job_id: str, fence: int, case: Case, status: RequestStatus) -> None:
-    """Say how far the request is, if this is still the newest attempt; each rung is run, then verified."""
+def _requests_are(job_id: str, fence: int, status: RequestStatus) -> None:
+    """Say how far the requests are, if this is still the newest attempt; each rung is run, then verified."""
     with transaction() as session:
         jobs.fenced(session, job_id, fence)
-        request = session.get_one(ForgetRequest, case.request.id)
-        if request.status is not status:
-            forget_requests.transition(session, request, status)
+        forget_requests.reach(session, forget_requests.batch(session, job_id), status)
 
 
 @contextmanager
@@ -273,13 +272,38 @@ def _publishing(job_id: str, fence: int, run: Attempt) -> Iterator[Session]:
         jobs.succeed(session, job)
 
 
-def _publish_version(job_id: str, fence: int, run: Attempt, case: Case, outcome: Outcome, measured: Measured) -> None:
+def _own(case: Case, bench: Bench) -> dict[str, Own]:
+    """Of several requests: how often the models are right about the samples of each. They answer once, on all."""
+    if not case.shares:
+        return {}
+    asked = (bench.before, bench.after, *bench.golds)
+    before, after, *golds = (answers(bench, model, "forget").right.double() for model in asked)
+    places = {position: place for place, position in enumerate(bench.sets["forget"].positions.tolist())}
+
+    def own(share: list[int]) -> Own:
+        rows = torch.tensor([places[position] for position in share])
+        right = [float(answer[rows].mean()) for answer in (before, after, *golds)]
+        gold = mean(right[2:]) if golds else None
+        return Own(samples=len(share), before=right[0], after=right[1], gold=gold)
+
+    return {request_id: own(share) for request_id, share in case.shares.items()}
+
+
+def _publish_version(
+    job_id: str,
+    fence: int,
+    run: Attempt,
+    case: Case,
+    outcome: Outcome,
+    measured: Measured,
+    own: Mapping[str, Own],
+) -> None:
     version_id = new_id("mv")
     path = run.folder / "weights.safetensors"
     sha256 = artifacts.write(path, outcome.weights)
     with _publishing(job_id, fence, run) as session:
-        request = session.get_one(ForgetRequest, case.request.id)
-        held = forget_requests.gate(session, request)
+        requests = forget_requests.batch(session, job_id)
+        held = forget_requests.gate(session, requests[0])
         base = session.get_one(ModelVersion, case.base.id)
         target = _folder(base).with_name(version_id) / "weights.safetensors"
         result = models.publish_version(
@@ -293,11 +317,18 @@ def _publish_version(job_id: str, fence: int, run: Attempt, case: Case, outcome:
             silenced_classes=sorted(outcome.silenced | set(base.silenced_classes)),
             held=held,
         )
-        forget_requests.settle_method(request, measured.rungs)
-        report_id = new_id("ar")
-        _move(run.folder / "figures", figures_folder(report_id))
-        report = audit_reports.assemble(session, request, measured, result=result, report_id=report_id)
-        forget_requests.complete(session, request, version_id=result.id, report_id=report.id)
+        forget_requests.settle_method(requests, measured.rungs)
+        report_ids = [new_id("ar") for _ in requests]
+        _move(run.folder / "figures", figures_folder(report_ids[0]))
+        audit_reports.assemble(
+            session,
+            requests,
+            measured,
+            result=result,
+            report_ids=report_ids,
+            own=[own[request.id] for request in requests] if own else (),
+        )
+        forget_requests.complete(session, requests, version_id=result.id, reports=report_ids)
 
 
 class _Golds(NamedTuple):

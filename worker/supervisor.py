@@ -26,9 +26,14 @@ class Supervisor:
     """Runs jobs, each in a child process, from as many threads as call `run`; keeps one warm spare child."""
 
     def __init__(
-        self, settings: Settings, follow: Callable[[Session, Job], None], command: Sequence[str] = COMMAND
+        self,
+        settings: Settings,
+        follow: Callable[[Session, Job], None],
+        command: Sequence[str] = COMMAND,
+        ready: Callable[[Session, str], bool] = lambda *_: True,
     ) -> None:
         self.follow = follow
+        self._ready = ready
         self.owner = f"{platform.node()}:{os.getpid()}"[:200]
         self._settings = settings
         self._command = command
@@ -43,10 +48,12 @@ class Supervisor:
             return None if self._closing else self._warm()
 
     def run(self, job_id: str) -> bool:
-        """Claim a job and see one attempt through; False if it was not to be had."""
+        """Claim a job and see one attempt through; False if it was not to be had, and another look is not worth it."""
         if self._closing:
             return False
         with transaction() as session:
+            if not self._ready(session, job_id):
+                return True  # it waits for another job now, which may be waiting itself
             job = jobs.claim(session, job_id, owner=self.owner)
             if job is not None:
                 self.follow(session, job)

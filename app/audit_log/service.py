@@ -6,6 +6,7 @@ Entries name resources by id and say nothing about persons.
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,29 +26,39 @@ def record(
 
     Locks the tenant until then: take the locks of other rows first, or two transactions may wait for each other.
     """
+    return record_all(session, tenant_id=tenant_id, actor=actor, entries=[(action, resource, data)])[0]
+
+
+def record_all(
+    session: Session, *, tenant_id: str, actor: str, entries: Sequence[tuple[str, str, dict[str, Any]]]
+) -> list[AuditLogEntry]:
+    """Append entries (action, resource, data), in this order; as `record`, with one lock and one insertion for all."""
     tenant = session.execute(
         select(Tenant)
         .where(Tenant.id == tenant_id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).scalar_one()
-    entry = AuditLogEntry(
-        id=new_id("al"),
-        tenant_id=tenant_id,
-        number=tenant.audit_log_length + 1,
-        at=now(session),
-        actor=actor,
-        action=action,
-        resource=resource,
-        data=data,
-        previous=tenant.audit_log_head,
-    )
-    entry.digest = digest_of(entry)
-    tenant.audit_log_head = entry.digest
-    tenant.audit_log_length = entry.number
-    session.add(entry)
+    rows, at = [], now(session)
+    for action, resource, data in entries:
+        entry = AuditLogEntry(
+            id=new_id("al"),
+            tenant_id=tenant_id,
+            number=tenant.audit_log_length + 1,
+            at=at,
+            actor=actor,
+            action=action,
+            resource=resource,
+            data=data,
+            previous=tenant.audit_log_head,
+        )
+        entry.digest = digest_of(entry)
+        tenant.audit_log_head = entry.digest
+        tenant.audit_log_length = entry.number
+        rows.append(entry)
+    session.add_all(rows)
     session.flush()
-    return entry
+    return rows
 
 
 def verify(session: Session, tenant_id: str) -> int | None:

@@ -14,11 +14,17 @@ def figures_folder(report_id: str) -> Path:
     return get_settings().storage / "audit-reports" / report_id / "figures"
 
 
+def figures_of(body: Mapping[str, Any]) -> str:
+    """The report beside which the figures of a signed body are kept: those of a batch are drawn once for all."""
+    batch = body.get("batch")
+    return str(batch["figures_of"] if batch else body["report"])
+
+
 def read_figure(report_id: str, figure: dict[str, Any], kind: str) -> bytes:
     """The drawing (`svg`) or the numbers behind it (`json`).
 
     Args:
-        report_id: of the report.
+        report_id: of the report beside which it is kept.
         figure: its entry in the signed body.
         kind: which of the two.
 
@@ -40,7 +46,7 @@ def drawings(body: Mapping[str, Any]) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
     for figure in body["figures"]:
         try:
-            found[figure["name"]] = read_figure(body["report"], figure, "svg")
+            found[figure["name"]] = read_figure(figures_of(body), figure, "svg")
         except NotFound:
             found[figure["name"]] = None
     return found

@@ -68,7 +68,7 @@ def submit(session: Session, wish: AuditReportIn, *, tenant_id: str, actor: str)
     job = jobs.enqueue(session, tenant_id=tenant_id, kind=JobKind.AUDIT, subject_id=row.id, actor=actor)
     row.job_id = job.id
     session.flush()
-    write_down(session, row, actor=actor)
+    write_down(session, [row], actor=actor)
     return row
 
 
@@ -134,7 +134,7 @@ def transition(
     row.status, row.status_reason, row.status_detail = status, reason, detail
     row.asked = {**(row.asked or {}), "positions": []}  # its work is done
     session.flush()
-    write_down(session, row, actor=actor)
+    write_down(session, [row], actor=actor)
 
 
 def _version(session: Session, model: Model, version_id: str, *, pointer: str) -> ModelVersion:

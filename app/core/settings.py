@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     """Starts of a job before it is given up as lost."""
     fisher_shards: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs that share the pass over the training data for a new version's Fisher diagonal."""
+    coalesce_most: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Forget requests that one job carries out together, at most."""
+    coalesce_wait_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0
+    """How long a job waits for more requests to join it; by default it starts as soon as a worker is free."""
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 2_000_000
     """Largest body of any request but an upload of weights."""
     upload_limit_bytes: Annotated[int, Field(ge=1024)] = 8_000_000_000

@@ -123,6 +123,27 @@ class Asked(Document):
     due_at: datetime | None
 
 
+class Own(Document):
+    """How often the models are right about a request's own samples, of those that were forgotten together."""
+
+    samples: int
+    before: float
+    after: float
+    gold: float | None
+    """Mean over the gold models; None: there are none."""
+
+
+class Batch(Document):
+    """Several requests that one computation carried out: what was measured is about all of their samples."""
+
+    requests: int
+    samples: int
+    """Of all requests together."""
+    own: Own
+    figures_of: str
+    """The report beside which the figures are kept: they are drawn once for all requests."""
+
+
 class ReportBody(Document):
     """One report, self-contained."""
 
@@ -144,5 +165,7 @@ class ReportBody(Document):
     """Every method that was tried, in order; one where the caller named it."""
     figures: list[Figure] = Field(default_factory=list)
     not_measured: list[NotMeasured] = Field(default_factory=list)
+    batch: Batch | None = None
+    """None: the request was carried out alone."""
     limits: list[str]
     """What this report does not prove."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 from app.core.params import Kind
 from app.domain.findings import Finding, Outcome
+from app.domain.report import Batch
 from app.domain.rules import NAMES, rules_for
 
 Verdict = Literal["pass", "trace_found", "inconclusive", "mitigation_only"]
@@ -42,6 +43,21 @@ def summary(kind: Kind, findings: Sequence[Finding], result: Verdict) -> list[st
     if traces and all(abs(f.after - f.no_op) < UNMOVED for f in traces):
         sentences.append("What speaks of forgetting moved by less than a point: as if nothing had been done.")
     return [*sentences, *_overshot(judged), *_residue(kind, findings)]
+
+
+def shared(batch: Batch) -> list[str]:
+    """That a request was carried out together with others, what that means for its findings, and its own samples'."""
+    own, others = batch.own, batch.requests - 1
+    gold = "" if own.gold is None else f", {own.gold:.3f} of models that were retrained without them"
+    together = (
+        f"This request was carried out together with {others} other{'s' if others > 1 else ''}, as one computation on"
+        f" {batch.samples} samples; {own.samples} of them {'is' if own.samples == 1 else 'are'} this request's. The"
+        " findings and the verdict are about all of them together."
+    )
+    return [
+        together,
+        f"On this request's own samples the accuracy was {own.before:.3f} before and is {own.after:.3f} after{gold}.",
+    ]
 
 
 def _shortage(finding: Finding) -> str:

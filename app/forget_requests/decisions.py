@@ -14,7 +14,7 @@ from app.core.errors import Conflict, Forbidden
 from app.domain.deadlines import extended_due_at
 from app.domain.lifecycle import RequestStatus
 from app.domain.policy import APPROVERS, RELEASERS, policy_of
-from app.forget_requests import releases, service
+from app.forget_requests import planning, releases, service
 from app.forget_requests.actions import APPROVE, CANCEL, EXTEND, REJECT, RELEASE, Action, check_allowed, extended
 from app.forget_requests.schemas import Decision, ReasonIn, ReleaseIn
 from app.jobs import queries as jobs
@@ -35,9 +35,12 @@ def approve(session: Session, request: ForgetRequest, *, if_match: str | None, a
     if actor == request.submitted_by:
         message = "The policy asks for another key than the one that submitted the request."
         raise Forbidden(message, code="own_request")
-    so_far = _write_down(session, request, APPROVE, actor)
-    if so_far >= APPROVERS[policy_of(request.policy).approval]:
-        service.start(session, request, actor=actor)
+    enough = _others(request, APPROVE, actor) + 1 >= APPROVERS[policy_of(request.policy).approval]
+    if enough:
+        planning.enlist(session, request, actor=actor)  # before the audit log is written to: it locks a job
+    _write_down(session, request, APPROVE, actor)
+    if enough:
+        service.transition(session, request, RequestStatus.QUEUED, actor=actor)
     return request
 
 
@@ -58,8 +61,9 @@ def release(
     """Say that the new version may be deployed; with enough such words, it is."""
     request = _seen(session, request, RELEASE, if_match)
     against = releases.check(session, request, override=wish.override)
-    so_far = _write_down(session, request, RELEASE, actor, reason=wish.reason, override=against)
-    if so_far >= RELEASERS[policy_of(request.policy).release]:
+    enough = _others(request, RELEASE, actor) + 1 >= RELEASERS[policy_of(request.policy).release]
+    _write_down(session, request, RELEASE, actor, reason=wish.reason, override=against)
+    if enough:
         releases.deploy(session, request, actor=actor)
         reason = "released_against_policy" if against else "released"
         service.transition(session, request, RequestStatus.COMPLETED, reason=reason, detail=wish.reason, actor=actor)
@@ -119,12 +123,8 @@ def _write_down(
     *,
     reason: str | None = None,
     override: bool = False,
-) -> int:
-    """Keep who decided what, when and why; how many have decided so by now."""
-    before = [decision for decision in request.decisions if decision["decision"] == action.name]
-    if any(decision["by"] == actor for decision in before):
-        message = "This key has decided so already; the policy asks for another one."
-        raise Conflict(message, code="already_decided")
+) -> None:
+    """Keep who decided what, when and why."""
     decision = Decision(decision=action.name, by=actor, at=utcnow(), reason=reason, override=override)
     request.decisions = [*request.decisions, decision.model_dump(mode="json")]
     session.flush()
@@ -136,4 +136,16 @@ def _write_down(
         resource=request.id,
         data={"reason": reason, "override": override, "due_at": request.due_at.isoformat()},
     )
-    return len(before) + 1
+
+
+def _others(request: ForgetRequest, action: Action, actor: str) -> int:
+    """How many other keys have decided so before.
+
+    Raises:
+        Conflict: this one has.
+    """
+    before = [decision["by"] for decision in request.decisions if decision["decision"] == action.name]
+    if actor in before:
+        message = "This key has decided so already; the policy asks for another one."
+        raise Conflict(message, code="already_decided")
+    return len(before)

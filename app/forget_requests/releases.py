@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import Conflict
 from app.domain.lifecycle import VersionStatus
 from app.domain.policy import policy_of
+from app.forget_requests.queries import lineage
 from app.models import aliases
 from app.models import service as models
 from app.tables import Alias, AuditReport, ForgetRequest, Model, ModelVersion
@@ -95,9 +96,10 @@ def _result(session: Session, request: ForgetRequest) -> ModelVersion:
 
 
 def _has_moved(session: Session, request: ForgetRequest) -> bool:
-    """Somebody deployed something else since: what that has forgotten, this version may still know."""
+    """Somebody deployed what this version does not descend from: what that has forgotten, it may still know."""
     alias = _alias(session, request)
-    return alias is not None and alias.version_id not in {request.base_version_id, request.result_version_id}
+    made = session.get_one(ModelVersion, request.result_version_id)
+    return alias is not None and alias.version_id not in lineage(session, made)
 
 
 def _verdict(session: Session, request: ForgetRequest) -> str:
@@ -111,6 +113,6 @@ def _against(verdict: str, release_on: Sequence[str]) -> str:
 
 def _moved(request: ForgetRequest) -> str:
     return (
-        f"The alias {request.alias} no longer points to {request.base_version_id}, from which the new version was made:"
-        " what has been deployed since could be undone. Reject the request and submit it anew, or roll the alias back."
+        f"The alias {request.alias} points to a version that the new one does not descend from: what has been deployed"
+        " since could be undone. Reject the request and submit it anew, or roll the alias back."
     )

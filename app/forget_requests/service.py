@@ -1,18 +1,18 @@
 """The life of a forget request: accepted in one transaction, followed along its job, completed or released."""
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from pydantic import TypeAdapter
 from sqlalchemy import and_, not_, select
 from sqlalchemy.orm import Session
 
 from app.audit_log import service as audit_log
-from app.catalogue.unions import METHODS, AnyArchitecture
+from app.catalogue.unions import METHODS
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
-from app.core.params import ArchitectureParams, Deployed, Kind, MethodParams, Need
+from app.core.params import Kind, MethodParams, Need
 from app.datasets import service as datasets
 from app.domain.deadlines import due_at
 from app.domain.lifecycle import REQUEST_ARROWS, JobKind, JobStatus, RequestStatus, check_arrow, is_final
@@ -20,12 +20,13 @@ from app.domain.policy import ModelPolicy, policy_of
 from app.domain.report import Rung
 from app.forget_requests import releases, targets, tombstones
 from app.forget_requests.actions import next_actions
+from app.forget_requests.planning import base_of, check, documents, enlist, ready, stock_of
 from app.forget_requests.policy import Stock, choose
-from app.forget_requests.queries import excluded_positions, forgotten_classes, methods_behind, positions
+from app.forget_requests.queries import batch, excluded_positions, forgotten_classes, positions_by_request
 from app.forget_requests.releases import gate
 from app.forget_requests.schemas import AuditIn, ForgetRequestIn, ForgetRequestOut, Wish
 from app.jobs import service as jobs
-from app.models import aliases
+from app.jobs.queries import locked
 from app.models import policy as policies
 from app.models import service as models
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
@@ -33,7 +34,9 @@ from app.tables.base import utcnow
 from app.web.pages import Page, Paging, fetch
 
 __all__ = [
+    "batch",
     "cancel",
+    "check",
     "complete",
     "describe",
     "excluded_positions",
@@ -43,9 +46,10 @@ __all__ = [
     "get",
     "listing",
     "pairs_of",
-    "positions",
+    "positions_by_request",
+    "reach",
+    "ready",
     "settle_method",
-    "start",
     "stock_of",
     "subject_of",
     "submit",
@@ -53,7 +57,6 @@ __all__ = [
 ]
 
 CHANGES_WEIGHTS = {str(method.model_fields["name"].default): method.changes_weights for method in METHODS}
-_ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _STATUS_OF: Mapping[JobStatus, RequestStatus] = {
     JobStatus.QUEUED: RequestStatus.QUEUED,
@@ -79,11 +82,11 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     pairs = pairs_of(session, wish, dataset, asked_for, tenant_id)
     kind = Kind(wish.target.kind)
     wanted = wish.method if isinstance(wish.method, MethodParams) else None
-    choice = choose(wanted, kind, stock_of(session, wish, model, version, dataset))
+    choice = choose(wanted, kind, _in_time(stock_of(session, wish.target, model, version, dataset)))
     policy = policies.get(model)
     _check_audit(session, wish.audit, model, policy)
     free, covered = tombstones.not_yet_claimed(session, version, dataset.id, asked_for, kind)
-    _check_something_stays(session, dataset, free, kind)
+    _check_something_stays(session, model, dataset, free, kind)
     request = ForgetRequest(
         id=new_id("fr"),
         tenant_id=tenant_id,
@@ -93,13 +96,7 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
         alias=None if wish.version else wish.alias,
         kind=kind.value,
         target=targets.stored(wish.target, dataset, pairs).model_dump(mode="json"),
-        method=choice.rungs[0].model_dump(mode="json"),
-        ladder=[
-            {"method": candidate.method.model_dump(mode="json"), "left_out": candidate.left_out}
-            for candidate in choice.candidates
-        ],
-        method_chosen_by=choice.chosen_by,
-        method_reason=choice.reason,
+        **documents(choice),
         audit=wish.audit.model_dump(mode="json"),
         policy=policy.model_dump(mode="json"),
         submitted_by=actor,
@@ -116,26 +113,15 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     session.add(request)
     session.flush()
     tombstones.claim(session, request, free)
-    _write_down(session, request, actor)
-    if policy.approval == "none":
-        start(session, request, actor=actor)
+    free_to_go = policy.approval == "none"
+    if free_to_go:
+        enlist(session, request, actor=actor)  # before the audit log is written to: it locks a job
+    _write_down(session, [request], actor)
+    if free_to_go:
+        transition(session, request, RequestStatus.QUEUED, actor=actor)
     else:
         transition(session, request, RequestStatus.AWAITING_APPROVAL, reason="approval_required", actor=actor)
     return request
-
-
-def start(session: Session, request: ForgetRequest, *, actor: str) -> None:
-    """Nothing stands in its way any more: it is queued, with a job."""
-    job = jobs.enqueue(
-        session,
-        tenant_id=request.tenant_id,
-        kind=JobKind.UNLEARNING,
-        subject_id=request.id,
-        actor=actor,
-        exclusive_model_id=request.model_id,
-    )
-    request.job_id = job.id
-    transition(session, request, RequestStatus.QUEUED, actor=actor)
 
 
 def pairs_of(
@@ -200,14 +186,35 @@ def describe(request: ForgetRequest) -> ForgetRequestOut:
 
 
 def cancel(session: Session, request: ForgetRequest, *, actor: str) -> ForgetRequest:
-    """Have it not done, if there is still time. A second call changes nothing."""
+    """Have it not done, if there is still time. A second call changes nothing.
+
+    Of several requests that wait for one job, only this one leaves it; the last one takes the job along.
+
+    Raises:
+        Conflict: it is over, or its job has begun to carry it out together with others.
+    """
     if request.status in _BEING_CANCELLED:
         return request
     if is_final(request.status):
         message = f"The request is over: {request.status}. Nothing is left to cancel."
         raise Conflict(message, code="already_final", state=request.status.value)
     # The job is locked first and the request after it, as by the worker: neither waits for the other for ever.
-    follow(session, jobs.cancel(session, session.get_one(Job, request.job_id), actor=actor), actor=actor)
+    job = locked(session, request.job_id or "")
+    together = batch(session, request.job_id or "")
+    if job is None or together == [request]:
+        follow(session, jobs.cancel(session, session.get_one(Job, request.job_id), actor=actor), actor=actor)
+    elif request not in together:
+        raise Conflict(f"The request is over: {request.status}.", code="already_final", state=request.status.value)
+    elif job.fence:
+        raise Conflict(
+            f"Its job has begun to carry out {len(together)} requests as one, and what it makes cannot be had without"
+            " this one's samples. Wait for the result, which nobody has to deploy, or cancel the job with all of them.",
+            code="shared_job_has_begun",
+            job=job.id,
+            requests=len(together),
+        )
+    else:
+        transition(session, request, RequestStatus.CANCELLED, reason="cancelled", actor=actor)
     return request
 
 
@@ -225,39 +232,53 @@ def follow(session: Session, job: Job, *, actor: str = "worker") -> None:
 
 
 def _follow(session: Session, job: Job, actor: str) -> None:
-    request = session.scalar(
-        select(ForgetRequest)
-        .where(ForgetRequest.job_id == job.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
     status = _STATUS_OF.get(job.status)
-    if request is None or status is None or is_final(request.status):
+    if status is None:
         return
-    for step in _way(request.status, status):
-        reason, detail = (job.status_reason, job.status_detail) if step is status else (None, None)
-        transition(session, request, step, reason=reason, detail=detail, actor=actor)
+    for source, requests in _by_status(batch(session, job.id)).items():
+        for step in _way(source, status):
+            reason, detail = (job.status_reason, job.status_detail) if step is status else (None, None)
+            transition_all(session, requests, step, reason=reason, detail=detail, actor=actor)
 
 
-def settle_method(request: ForgetRequest, rungs: Sequence[Rung]) -> None:
+def _by_status(requests: Iterable[ForgetRequest]) -> dict[RequestStatus, list[ForgetRequest]]:
+    found = dict[RequestStatus, list[ForgetRequest]]()
+    for request in requests:
+        found.setdefault(request.status, []).append(request)
+    return found
+
+
+def settle_method(requests: Iterable[ForgetRequest], rungs: Sequence[Rung]) -> None:
     """Of a ladder: the method is the one whose result is published, the reason what became of all that were tried."""
-    if len(request.ladder) > 1:
-        request.method = next(rung.method for rung in rungs if rung.published)
-        request.method_reason = "; ".join(
-            f"{rung.method['name']} ({rung.verdict or 'failed'}: {rung.left})" for rung in rungs
-        )
+    published = next((rung.method for rung in rungs if rung.published), None)
+    tried = "; ".join(f"{rung.method['name']} ({rung.verdict or 'failed'}: {rung.left})" for rung in rungs)
+    for request in requests:
+        if len(request.ladder) > 1 and published is not None:
+            request.method, request.method_reason = published, tried
 
 
-def complete(session: Session, request: ForgetRequest, *, version_id: str, report_id: str) -> None:
-    """It is forgotten and audited: completed, or, where the policy holds the new version, waiting for its release."""
-    request.result_version_id, request.audit_report_id = version_id, report_id
-    wait = releases.waits_for(session, request)
+def reach(session: Session, requests: Sequence[ForgetRequest], status: RequestStatus) -> None:
+    """Say how far the requests of a job are."""
+    for source, some in _by_status(requests).items():
+        if source is not status:
+            transition_all(session, some, status)
+
+
+def complete(session: Session, requests: Sequence[ForgetRequest], *, version_id: str, reports: Sequence[str]) -> None:
+    """They are forgotten and audited, each with its report.
+
+    They are completed, or, where the policy holds the new version, wait for its release.
+    """
+    for request, report_id in zip(requests, reports, strict=True):
+        request.result_version_id, request.audit_report_id = version_id, report_id
+    wait = releases.waits_for(session, requests[0])  # one version, one verdict, one policy: the same for all
     if wait is None:
-        releases.deploy(session, request, actor="worker")
+        releases.deploy(session, requests[0], actor="worker")
     target = RequestStatus.COMPLETED if wait is None else RequestStatus.AWAITING_RELEASE
-    for step in _way(request.status, target):
-        reason, detail = wait if wait is not None and step is target else (None, None)
-        transition(session, request, step, reason=reason, detail=detail)
+    for source, some in _by_status(requests).items():
+        for step in _way(source, target):
+            reason, detail = wait if wait is not None and step is target else (None, None)
+            transition_all(session, some, step, reason=reason, detail=detail)
 
 
 def transition(
@@ -269,18 +290,33 @@ def transition(
     detail: str | None = None,
     actor: str = "worker",
 ) -> None:
-    """Along one arrow of the life cycle, written down; its samples are forgotten, or given back.
+    """Along one arrow of the life cycle, written down."""
+    transition_all(session, [request], status, reason=reason, detail=detail, actor=actor)
 
-    A request that comes to nothing gives them back, and so does one whose method left the weights as they were.
+
+def transition_all(
+    session: Session,
+    requests: Sequence[ForgetRequest],
+    status: RequestStatus,
+    *,
+    reason: str | None = None,
+    detail: str | None = None,
+    actor: str = "worker",
+) -> None:
+    """Requests that are in one state, along one arrow: a thousand cost a few statements.
+
+    Their samples are forgotten, or given back: by a request that comes to nothing, and by one whose method left the
+    weights as they were.
     """
-    check_arrow(request.status, status)
-    request.status, request.status_reason, request.status_detail = status, reason, detail
-    _write_down(session, request, actor)
-    done = status is RequestStatus.COMPLETED
-    if done and CHANGES_WEIGHTS[request.method["name"]]:
-        tombstones.seal(session, request)
-    elif done or status in _COME_TO_NOTHING:
-        tombstones.release(session, request)
+    for request in requests:
+        check_arrow(request.status, status)
+        request.status, request.status_reason, request.status_detail = status, reason, detail
+    _write_down(session, requests, actor)
+    if status is RequestStatus.COMPLETED:
+        tombstones.seal(session, [r for r in requests if CHANGES_WEIGHTS[r.method["name"]]])
+        tombstones.release(session, [r for r in requests if not CHANGES_WEIGHTS[r.method["name"]]])
+    elif status in _COME_TO_NOTHING:
+        tombstones.release(session, requests)
 
 
 def _way(source: RequestStatus, target: RequestStatus) -> list[RequestStatus]:
@@ -301,18 +337,15 @@ def _way(source: RequestStatus, target: RequestStatus) -> list[RequestStatus]:
     return []
 
 
-def _write_down(session: Session, request: ForgetRequest, actor: str) -> None:
-    step = {"status": request.status.value, "at": utcnow().isoformat(), "reason": request.status_reason}
-    request.transitions = [*request.transitions, step]
+def _write_down(session: Session, requests: Sequence[ForgetRequest], actor: str) -> None:
+    at = utcnow().isoformat()
+    for request in requests:
+        step = {"status": request.status.value, "at": at, "reason": request.status_reason}
+        request.transitions = [*request.transitions, step]
     session.flush()
-    audit_log.record(
-        session,
-        tenant_id=request.tenant_id,
-        actor=actor,
-        action=f"forget_request.{request.status.value}",
-        resource=request.id,
-        data={"reason": request.status_reason},
-    )
+    entries = [(f"forget_request.{r.status.value}", r.id, {"reason": r.status_reason}) for r in requests]
+    for tenant_id in {request.tenant_id for request in requests}:
+        audit_log.record_all(session, tenant_id=tenant_id, actor=actor, entries=entries)
 
 
 def _received_at(wish: ForgetRequestIn) -> datetime:
@@ -341,37 +374,10 @@ def subject_of(session: Session, wish: Wish, tenant_id: str) -> tuple[Model, Mod
 def _version_id(session: Session, wish: Wish, model: Model) -> tuple[str, str]:
     if wish.version is not None:
         return "/version", wish.version
-    alias = aliases.find(session, model, wish.alias)
-    if alias is None:
+    version_id = base_of(session, model, wish.alias)
+    if version_id is None:
         raise invalid_field("/alias", "The model has no such alias; create it or name a version.", code="unknown_alias")
-    return "/alias", alias.version_id
-
-
-def stock_of(session: Session, wish: Wish, model: Model, version: ModelVersion, dataset: Dataset) -> Stock:
-    """What is there for a method to work with."""
-    recipe = model.recipe or {}
-    there = {
-        Need.FISHER: version.fisher_path is not None,
-        Need.HELD_OUT: _held_out(dataset, getattr(wish.target, "label", None)) > 0,
-        Need.RECIPE: model.recipe is not None,
-        Need.INITIAL_WEIGHTS: version.initial_weights_path is not None or recipe.get("initial_seed") is not None,
-        Need.TRANSFORM: getattr(wish.target, "transform", None) is not None,
-    }
-    has = frozenset(need for need, found in there.items() if found)
-    pending = models.fisher_status(session, version) == "pending"
-    return Stock(has, fisher_pending=pending, deployed=_deployed(session, model, version, dataset))
-
-
-def _deployed(session: Session, model: Model, version: ModelVersion, dataset: Dataset) -> Deployed:
-    architecture = _ARCHITECTURE.validate_python(model.architecture)
-    trained = sum((dataset.counts or {}).get("train", {}).values())
-    return Deployed(architecture, trained, methods_behind(session, version))
-
-
-def _held_out(dataset: Dataset, label: int | None) -> int:
-    """Samples of the split that methods may look at: of the class, where one is forgotten."""
-    counts = (dataset.counts or {}).get("validation", {})
-    return sum(counts.values()) if label is None else counts.get(str(label), 0)
+    return "/alias", version_id
 
 
 def _check_audit(session: Session, audit: AuditIn, model: Model, policy: ModelPolicy) -> None:
@@ -384,10 +390,15 @@ def _check_audit(session: Session, audit: AuditIn, model: Model, policy: ModelPo
         models.ready_version(session, model, version_id, pointer=f"/audit/gold_versions/{place}", role="gold")
 
 
-def _check_something_stays(session: Session, dataset: Dataset, free: list[int], kind: Kind) -> None:
+def _in_time(stock: Stock) -> Stock:
+    """As it will be when the job's turn comes: it waits for a Fisher diagonal that is being computed."""
+    return replace(stock, has=stock.has | {Need.FISHER}, fisher_pending=False) if stock.fisher_pending else stock
+
+
+def _check_something_stays(session: Session, model: Model, dataset: Dataset, free: list[int], kind: Kind) -> None:
     trained = sum((dataset.counts or {}).get("train", {}).values())
-    gone = set(excluded_positions(session, dataset.id)) | set(free)
-    if tombstones.scope_of(kind) == tombstones.SAMPLE and len(gone) >= trained:
+    whole = tombstones.scope_of(kind) == tombstones.SAMPLE
+    if whole and not tombstones.something_stays(session, model.id, dataset.id, free, trained):
         raise invalid_field("/target", "No training sample would stay; delete the model instead.", code="nothing_stays")
 
 

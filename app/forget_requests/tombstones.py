@@ -1,9 +1,10 @@
 """Tombstones: which samples are spoken for, by which request, and which are forgotten for ever."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,10 @@ from app.tables import AuditReport, ForgetRequest, ModelVersion, Tombstone
 from app.tables.base import utcnow
 
 SAMPLE, FEATURE = "sample", "feature"
+PART = 5000
+"""Positions, or ids, in one statement: databases limit their number."""
+
+T = TypeVar("T")
 
 
 def scope_of(kind: str) -> str:
@@ -31,7 +36,7 @@ def not_yet_claimed(
     Covered is what a request in flight has claimed, and what has been forgotten without a trace found by a version that
     the base descends from, or that descends from the base: then that one is to be deployed.
     """
-    claims = session.execute(
+    wanted = (
         select(Tombstone.position, Tombstone.forget_request_id, Tombstone.forgotten_at, ForgetRequest.result_version_id)
         .join(ForgetRequest, ForgetRequest.id == Tombstone.forget_request_id)
         .outerjoin(AuditReport, AuditReport.forget_request_id == ForgetRequest.id)
@@ -41,7 +46,9 @@ def not_yet_claimed(
             Tombstone.scope.in_({SAMPLE, scope_of(kind)}),
             or_(Tombstone.forgotten_at.is_(None), func.coalesce(AuditReport.verdict, "") != "trace_found"),
         )
-    ).all()
+    )
+    # By position, in parts: what else of the model is spoken for may be a million rows.
+    claims = [row for part in _parts(positions) for row in session.execute(wanted.where(Tombstone.position.in_(part)))]
     results = {row.result_version_id for row in claims if row.forgotten_at is not None}
     related = {result for result in results if _related(session, base, result)}
     owners: dict[int, str] = {
@@ -78,16 +85,36 @@ def claim(session: Session, request: ForgetRequest, positions: Sequence[int]) ->
         ) from None
 
 
-def release(session: Session, request: ForgetRequest) -> None:
-    """The request comes to nothing: others may ask for its samples."""
-    session.execute(
-        delete(Tombstone).where(Tombstone.forget_request_id == request.id, Tombstone.forgotten_at.is_(None))
+def something_stays(session: Session, model_id: str, dataset_id: str, positions: Sequence[int], trained: int) -> bool:
+    """Whether retained data would be left of so many training samples, if these went too.
+
+    Counts what some model has forgotten, and what this one is about to forget as whole samples.
+    """
+    forgotten = and_(Tombstone.dataset_id == dataset_id, Tombstone.forgotten_at.is_not(None))
+    in_flight = and_(
+        Tombstone.model_id == model_id,
+        Tombstone.dataset_id == dataset_id,
+        Tombstone.scope == SAMPLE,
+        Tombstone.forgotten_at.is_(None),
     )
+    most = sum(session.scalar(select(func.count()).where(which)) or 0 for which in (forgotten, in_flight))
+    if most + len(positions) < trained:
+        return True  # by far the most frequent case; only near the end need nothing be counted twice
+    gone = session.scalars(select(Tombstone.position).where(or_(forgotten, in_flight)).distinct())
+    return len({*gone, *positions}) < trained
 
 
-def seal(session: Session, request: ForgetRequest) -> None:
+def release(session: Session, requests: Sequence[ForgetRequest]) -> None:
+    """The requests come to nothing: others may ask for their samples."""
+    for ids in _parts([request.id for request in requests]):
+        session.execute(delete(Tombstone).where(Tombstone.forget_request_id.in_(ids), Tombstone.forgotten_at.is_(None)))
+
+
+def seal(session: Session, requests: Sequence[ForgetRequest]) -> None:
     """Forgotten, for ever."""
-    session.execute(update(Tombstone).where(Tombstone.forget_request_id == request.id).values(forgotten_at=utcnow()))
+    at = utcnow()
+    for ids in _parts([request.id for request in requests]):
+        session.execute(update(Tombstone).where(Tombstone.forget_request_id.in_(ids)).values(forgotten_at=at))
 
 
 def _nothing_left(session: Session, covered: Counter[str]) -> Conflict:
@@ -115,3 +142,7 @@ def _nothing_left(session: Session, covered: Counter[str]) -> Conflict:
 def _related(session: Session, base: ModelVersion, result_id: str) -> bool:
     result = session.get_one(ModelVersion, result_id)
     return result_id in lineage(session, base) or base.id in lineage(session, result)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[first : first + PART] for first in range(0, len(items), PART))

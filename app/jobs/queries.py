@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session, aliased
 
 from app.domain.lifecycle import JobStatus, is_final
 from app.tables import Job, JobEvent, OutboxMessage
+from app.tables.base import utcnow
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.CANCELLING)
+OVER = tuple(status for status in JobStatus if is_final(status))
 
 
 def locked(session: Session, job_id: str) -> Job | None:
@@ -19,12 +21,17 @@ def locked(session: Session, job_id: str) -> Job | None:
 
 
 def its_turn() -> ColumnElement[bool]:
-    """Nobody works on its model, no older job waits for that model, and its shards have succeeded."""
-    other, shard = aliased(Job), aliased(Job)
+    """Nobody works on its model, no older job waits for that model, and what it waits for itself has come.
+
+    That is: its shards have succeeded, the job that it awaits is over, and it need not wait for more to join it.
+    """
+    other, shard, awaited = aliased(Job), aliased(Job), aliased(Job)
     before = or_(other.status.in_(ACTIVE), and_(other.status == JobStatus.QUEUED, other.id < Job.id))
     taken = exists().where(other.exclusive_model_id == Job.exclusive_model_id, other.id != Job.id, before)
     missing = exists().where(shard.whole_id == Job.id, shard.status != JobStatus.SUCCEEDED)
-    return and_(not_(taken.correlate(Job)), not_(missing.correlate(Job)))
+    pending = exists().where(awaited.id == Job.awaits_id, awaited.status.not_in(OVER))
+    gathered = or_(Job.not_before.is_(None), Job.not_before <= utcnow())
+    return and_(not_(taken.correlate(Job)), not_(missing.correlate(Job)), not_(pending.correlate(Job)), gathered)
 
 
 def has_its_turn(session: Session, job: Job) -> bool:
@@ -42,6 +49,18 @@ def next_of_model(session: Session, model_id: str) -> Job | None:
     """The oldest queued job of a model."""
     query = select(Job).where(Job.exclusive_model_id == model_id, Job.status == JobStatus.QUEUED)
     return session.scalars(query.order_by(Job.id).limit(1)).first()
+
+
+def joinable(session: Session, batch_key: str) -> Job | None:
+    """The newest job that requests of this kind may join, locked: it waits, and was never claimed."""
+    query = select(Job).where(Job.batch_key == batch_key, Job.status == JobStatus.QUEUED, Job.fence == 0)
+    newest = query.order_by(Job.id.desc()).limit(1).with_for_update()
+    return session.scalars(newest.execution_options(populate_existing=True)).one_or_none()
+
+
+def awaiting(session: Session, job_id: str) -> Sequence[Job]:
+    """The jobs that wait for this one."""
+    return session.scalars(select(Job).where(Job.awaits_id == job_id, Job.status == JobStatus.QUEUED)).all()
 
 
 def shards_of(session: Session, whole_id: str) -> Sequence[Job]:
@@ -65,7 +84,7 @@ def lock_wholes(session: Session, shards: Iterable[Job]) -> None:
 def unneeded(session: Session, whole_id: str | None = None) -> Sequence[Job]:
     """The shards that wait or run although their whole is over, locked; of one whole, or of all."""
     whole = aliased(Job)
-    over = exists().where(whole.id == Job.whole_id, whole.status.in_([s for s in JobStatus if is_final(s)]))
+    over = exists().where(whole.id == Job.whole_id, whole.status.in_(OVER))
     query = select(Job).where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), over.correlate(Job))
     if whole_id is not None:
         query = query.where(Job.whole_id == whole_id)
@@ -80,9 +99,9 @@ def expired(session: Session, at: datetime) -> Sequence[Job]:
 
 def unclaimed(session: Session, since: datetime) -> Sequence[Job]:
     """The jobs that were announced before `since` and that nobody has picked up, locked."""
-    announced = exists().where(
-        OutboxMessage.job_id == Job.id, or_(OutboxMessage.sent_at.is_(None), OutboxMessage.created_at >= since)
-    )
+    in_time = or_(Job.not_before.is_(None), OutboxMessage.created_at >= Job.not_before)
+    recently = and_(OutboxMessage.created_at >= since, in_time)
+    announced = exists().where(OutboxMessage.job_id == Job.id, or_(OutboxMessage.sent_at.is_(None), recently))
     query = select(Job).where(Job.status == JobStatus.QUEUED, not_(announced), its_turn()).order_by(Job.id)
     return _skipping_locked(session, query)
 

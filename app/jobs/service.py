@@ -307,6 +307,9 @@ def transition(
         successor = queries.next_of_model(session, job.exclusive_model_id)
         if successor is not None:
             outbox.publish(session, successor)
+    if is_final(status):
+        for waiting in queries.awaiting(session, job.id):
+            outbox.publish(session, waiting)
     if whole is not None and not is_final(whole.status):
         _shard_is_over(session, whole, job, actor)
     if is_final(status):

@@ -278,6 +278,8 @@ def publish_version(
         weights_path=weights_path,
         weights_sha256=weights_sha256,
         weights_bytes=weights_bytes,
+        initial_weights_path=parent.initial_weights_path,  # the line began there, whatever was forgotten on the way
+        initial_weights_sha256=parent.initial_weights_sha256,
         silenced_classes=list(silenced_classes),
     )
     session.add(version)

@@ -46,7 +46,7 @@ def submit(session: Session, wish: SearchIn, *, tenant_id: str, actor: str) -> S
     asked_for = targets.resolve(wish.target, dataset)
     pairs = forget_requests.pairs_of(session, wish, dataset, asked_for, tenant_id)
     kind = Kind(wish.target.kind)
-    stock = forget_requests.stock_of(session, wish, model, version, dataset)
+    stock = forget_requests.stock_of(session, wish.target, model, version, dataset)
     candidates = [_candidate(candidate, place, kind, stock) for place, candidate in enumerate(wish.candidates)]
     if wish.trials <= len(candidates):
         raise invalid_field("/trials", "The first trials are the candidates as they are: ask for more.", code="too_few")

@@ -7,6 +7,7 @@ from app.tables.audit_log_head import AuditLogHead
 from app.tables.audit_report import AuditReport
 from app.tables.base import Base
 from app.tables.dataset import Dataset
+from app.tables.fan_out import FanOut
 from app.tables.forget_request import ForgetRequest
 from app.tables.idempotency import IdempotencyRecord
 from app.tables.job import Job, JobEvent
@@ -27,6 +28,7 @@ __all__ = [
     "AuditReport",
     "Base",
     "Dataset",
+    "FanOut",
     "ForgetRequest",
     "IdempotencyRecord",
     "Job",

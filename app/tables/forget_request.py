@@ -18,6 +18,7 @@ class ForgetRequest(Owned, Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     base_version_id: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
+    """Of a request by alias: what it would build on, settled when its job is claimed for the first time."""
     alias: Mapped[str | None] = mapped_column(String(100))
     kind: Mapped[str] = mapped_column(String(16))
     target: Mapped[dict[str, Any]]
@@ -49,6 +50,9 @@ class ForgetRequest(Owned, Base):
     status_detail: Mapped[str | None] = mapped_column(Text)
     transitions: Mapped[list[Any]] = mapped_column(default=list)
     """[{"status": …, "at": …, "reason": …}], in order."""
-    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
-    result_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    """Several requests may share one job."""
+    parent_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The fan-out that it belongs to."""
+    result_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"), index=True)
     audit_report_id: Mapped[str | None] = mapped_column(String(64))

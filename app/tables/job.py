@@ -39,6 +39,12 @@ class Job(Owned, Base):
     """How many share the work, where more than one do."""
     shard_sha256: Mapped[str | None] = mapped_column(String(64))
     """Of a shard that succeeded: the digest of the file that it left."""
+    batch_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    """Of an unlearning job: requests with the same digest may join it until it is claimed for the first time."""
+    awaits_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    """A job that must be over before this one's turn comes: it computes a Fisher diagonal that this one needs."""
+    not_before: Mapped[datetime | None]
+    """Until then it waits for more requests to join it."""
     status: Mapped[JobStatus] = mapped_column(EnumText(JobStatus), default=JobStatus.QUEUED)
     status_reason: Mapped[str | None] = mapped_column(String(100))
     status_detail: Mapped[str | None] = mapped_column(Text)

@@ -27,3 +27,5 @@ class Model(Owned, Base):
     policy_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     """Counts the changes; its ETag."""
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    drift_budget: Mapped[dict[str, Any] | None]
+    """`DriftBudget`, or none."""

@@ -19,7 +19,7 @@ class ModelVersion(Owned, Base):
     number: Mapped[int]
     role: Mapped[str] = mapped_column(String(16), default="candidate")
     """`candidate`: may be deployed. `gold`: a retrained reference for audits."""
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"))
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"), index=True)
     made_by_job_id: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[VersionStatus] = mapped_column(EnumText(VersionStatus), default=VersionStatus.VALIDATING)
     status_reason: Mapped[str | None] = mapped_column(String(100))
@@ -29,6 +29,8 @@ class ModelVersion(Owned, Base):
     weights_bytes: Mapped[int] = mapped_column(BigInteger)
     initial_weights_path: Mapped[str | None] = mapped_column(Text)
     initial_weights_sha256: Mapped[str | None] = mapped_column(String(64))
+    drift: Mapped[dict[str, Any] | None]
+    """`Drift`: what unlearning has done since the newest ancestor that was trained from scratch. None: nothing yet."""
     silenced_classes: Mapped[list[Any]] = mapped_column(default=list)
     """Classes this version never answers (truncation)."""
     job_id: Mapped[str | None] = mapped_column(String(64))

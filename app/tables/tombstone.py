@@ -28,6 +28,7 @@ class Tombstone(Owned, Base):
             postgresql_where=text("forgotten_at IS NULL"),
         ),
         Index("ix_tombstones_dataset_id_forgotten_at", "dataset_id", "forgotten_at"),
+        Index("ix_tombstones_model_id_dataset_id_position", "model_id", "dataset_id", "position"),
     )
 
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))

@@ -75,7 +75,7 @@ def carry_out(rig: Rig, request: dict[str, Any], verdict: str = "pass") -> dict[
         )
         session.add(report)
         session.flush()
-        service.complete(session, row, version_id=version.id, report_id=report.id)
+        service.complete(session, [row], version_id=version.id, reports=[report.id])
         jobs.succeed(session, job)
     found: dict[str, Any] = rig.get(f"/forget-requests/{request['id']}").json()
     return found
