@@ -168,6 +168,18 @@ def test_a_release_never_undoes_what_was_deployed_since(api: Rig) -> None:
     assert (over["status"], over["status_reason"], deployed(api)) == ("awaiting_release", "alias_moved", other)
 
 
+def test_a_release_never_brings_back_what_was_taken_back(lone: Rig) -> None:
+    first = lone.deployed()
+    govern(lone, release="auto")
+    second = carry_out(lone, submit(lone))["result_version_id"]
+    found = submit(lone, samples("train-07"), **RETRAIN)
+    assert (deployed(lone), found["base_version_id"]) == (second, second)
+    assert lone.post("/models/net/aliases/deployed/rollback").status_code == 200
+    over = carry_out(lone, found)
+    assert (over["status"], over["status_reason"], deployed(lone)) == ("awaiting_release", "alias_moved", first)
+    problem(decide(lone, found, "release"), 409, "alias_moved")
+
+
 def test_a_refused_release_frees_the_samples_and_the_version_stays_held(api: Rig) -> None:
     base = api.deployed()
     govern(api, release="hold")
