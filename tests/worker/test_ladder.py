@@ -8,7 +8,7 @@ import torch
 
 from app.core.params import Kind, MethodParams
 from app.domain.findings import Finding
-from app.domain.rules import STANDARD
+from app.domain.rules import STANDARD, Policy
 from app.methods.deepclean import DeepCleanParams
 from app.methods.finetune import FinetuneParams
 from app.methods.retrain import RetrainParams
@@ -87,8 +87,16 @@ class Rungs:
         return list(found)
 
 
-def climbed(rungs: Rungs, job: Job, ladder: Sequence[MethodParams] = LADDER) -> Climbed:
-    return climb(ladder, Kind.SAMPLES, job, unlearn=rungs.unlearn, prepare=rungs.prepare, audit=rungs.audit)
+def climbed(rungs: Rungs, job: Job, ladder: Sequence[MethodParams] = LADDER, *, policy: Policy = STANDARD) -> Climbed:
+    return climb(
+        ladder,
+        Kind.SAMPLES,
+        job,
+        unlearn=rungs.unlearn,
+        prepare=rungs.prepare,
+        audit=rungs.audit,
+        policy=policy,
+    )
 
 
 def verdicts(result: Climbed) -> list[tuple[str, str | None, bool]]:
@@ -110,10 +118,9 @@ def test_a_stricter_policy_climbs_on_where_another_would_stop() -> None:
     close, far = samples(0.93, 0.5), samples(0.9, 0.5)
     rungs = Rungs({"finetune": close, "deepclean": far})
     strict = replace(STANDARD, margins={"accuracy": 0.02})
-    act = {"unlearn": rungs.unlearn, "prepare": rungs.prepare, "audit": rungs.audit}
-    result = climb(LADDER, Kind.SAMPLES, Job(), **act, policy=strict)
+    result = climbed(rungs, Job(), policy=strict)
     assert verdicts(result) == [("finetune", "inconclusive", False), ("deepclean", "pass", True)]
-    assert verdicts(climb(LADDER, Kind.SAMPLES, Job(), **act)) == [("finetune", "pass", True)]
+    assert verdicts(climbed(rungs, Job())) == [("finetune", "pass", True)]
 
 
 def test_phases_notes_and_checkpoints_carry_the_rung() -> None:
