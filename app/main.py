@@ -18,8 +18,21 @@ from app.web import openapi, problems
 from app.web.dependencies import known_query
 from app.web.health import router as health
 from app.web.limits import BodyLimit
+from app.webhooks.routes import router as webhooks
 
-ROUTERS = (health, catalogue, datasets, models, forget_requests, searches, jobs, audit_reports, keys, signing_keys)
+ROUTERS = (
+    health,
+    catalogue,
+    datasets,
+    models,
+    forget_requests,
+    searches,
+    jobs,
+    audit_reports,
+    keys,
+    signing_keys,
+    webhooks,
+)
 
 
 class Api(FastAPI):

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     """The broker of the celery executor."""
     data_prefixes: list[Path] = []
     """Folders below which data sets and weights may lie; none by default, then only uploads are accepted."""
+    webhook_hosts: list[str] = []
+    """Hosts that webhooks may lie on, with the port if it is an unusual one; none by default."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs at once on one worker machine."""
     lease_seconds: Annotated[float, Field(ge=1)] = 60

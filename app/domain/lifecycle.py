@@ -58,6 +58,14 @@ class ReportStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class DeliveryStatus(StrEnum):
+    """A message to a webhook."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 class JobKind(StrEnum):
     """What a job does: each is one story of the worker's pipeline."""
 
@@ -69,7 +77,7 @@ class JobKind(StrEnum):
     AUDIT = "audit"
 
 
-R, J, D, V, A = RequestStatus, JobStatus, DatasetStatus, VersionStatus, ReportStatus
+R, J, D, V, A, M = RequestStatus, JobStatus, DatasetStatus, VersionStatus, ReportStatus, DeliveryStatus
 
 REQUEST_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
     R.RECEIVED: frozenset({R.AWAITING_APPROVAL, R.QUEUED, R.CANCELLED}),
@@ -110,12 +118,18 @@ REPORT_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
     A.FAILED: frozenset(),
     A.CANCELLED: frozenset(),
 }
+DELIVERY_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
+    M.PENDING: frozenset({M.DELIVERED, M.FAILED}),
+    M.DELIVERED: frozenset({M.PENDING}),  # sent again because somebody asked
+    M.FAILED: frozenset({M.PENDING}),
+}
 ARROWS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     R: REQUEST_ARROWS,
     J: JOB_ARROWS,
     D: DATASET_ARROWS,
     V: VERSION_ARROWS,
     A: REPORT_ARROWS,
+    M: DELIVERY_ARROWS,
 }
 
 

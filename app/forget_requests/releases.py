@@ -12,7 +12,7 @@ from app.domain.policy import policy_of
 from app.forget_requests.queries import lineage
 from app.models import aliases
 from app.models import service as models
-from app.tables import Alias, AuditReport, ForgetRequest, Model, ModelVersion
+from app.tables import Alias, AliasChange, AuditReport, ForgetRequest, Model, ModelVersion
 
 
 class Wait(NamedTuple):
@@ -58,10 +58,8 @@ def check(session: Session, request: ForgetRequest, *, override: bool) -> bool:
         Whether it goes against the policy, which it may only where the policy says so and the caller does.
     """
     policy, verdict = policy_of(request.policy), _verdict(session, request)
-    moved = _has_moved(session, request)
-    _result(session, request)  # locked, like the alias, before the audit log is
-    if moved:
-        raise Conflict(_moved(request), code=ALIAS_MOVED)
+    if _has_moved(session, request):
+        raise Conflict(_moved(request), code=ALIAS_MOVED)  # no override: it would bring back what is forgotten
     if verdict in policy.release_on:
         return False
     if not (policy.override and override):
@@ -96,10 +94,16 @@ def _result(session: Session, request: ForgetRequest) -> ModelVersion:
 
 
 def _has_moved(session: Session, request: ForgetRequest) -> bool:
-    """Somebody deployed what this version does not descend from: what that has forgotten, it may still know."""
-    alias = _alias(session, request)
-    made = session.get_one(ModelVersion, request.result_version_id)
-    return alias is not None and alias.version_id not in lineage(session, made)
+    """The new version does not build on what is deployed now, or builds on what was deployed and taken back."""
+    alias, version = _alias(session, request), _result(session, request)  # both locked, before the audit log is
+    if alias is None:
+        return False
+    line = lineage(session, version)  # the newest first
+    if alias.version_id not in line:
+        return True
+    younger = line[: line.index(alias.version_id)]
+    shown = select(AliasChange.id).where(AliasChange.alias_id == alias.id, AliasChange.version_id.in_(younger))
+    return session.scalars(shown.limit(1)).first() is not None
 
 
 def _verdict(session: Session, request: ForgetRequest) -> str:
@@ -113,6 +117,6 @@ def _against(verdict: str, release_on: Sequence[str]) -> str:
 
 def _moved(request: ForgetRequest) -> str:
     return (
-        f"The alias {request.alias} points to a version that the new one does not descend from: what has been deployed"
-        " since could be undone. Reject the request and submit it anew, or roll the alias back."
+        f"The alias {request.alias} has moved since: the new version does not build on what is deployed now, and could"
+        " bring back what that has forgotten, or what was taken back. Reject the request and submit it anew."
     )

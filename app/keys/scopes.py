@@ -26,6 +26,8 @@ class Scope(StrEnum):
     MODELS_WRITE = "models:write"
     SEARCHES_READ = "searches:read"
     SEARCHES_WRITE = "searches:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
 
 
 def covers(held: frozenset[Scope], wanted: Scope) -> bool:

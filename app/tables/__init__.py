@@ -18,6 +18,7 @@ from app.tables.search import Search, SearchTrial
 from app.tables.signing_key import SigningKey
 from app.tables.tenant import Tenant
 from app.tables.tombstone import Tombstone
+from app.tables.webhook import Webhook, WebhookDelivery
 
 __all__ = [
     "Alias",
@@ -41,4 +42,6 @@ __all__ = [
     "SigningKey",
     "Tenant",
     "Tombstone",
+    "Webhook",
+    "WebhookDelivery",
 ]

@@ -220,3 +220,49 @@ def test_a_running_job_is_cancelled_and_the_next_one_runs(embedded: Api) -> None
     assert embedded.finished(long["job_id"])["status"] == "cancelled"
     assert embedded.call("GET", f"/forget-requests/{long['id']}", 200)["status"] == "cancelled"
     embedded.succeeded(following["job_id"])
+
+
+def test_a_request_is_approved_and_its_result_released_by_another_key_than_the_submitters(embedded: Api) -> None:
+    api = embedded
+    scopes = ["forget-requests:read", "forget-requests:approve", "forget-requests:release"]
+    key = api.call("POST", "/api-keys", 201, json={"name": "privacy officer", "scopes": scopes})["key"]
+    officer = {"Authorization": f"Bearer {key}"}
+
+    def govern(**policy: Any) -> None:
+        seen = {"If-Match": api.http.get("/models/reader/policy").headers["ETag"]}
+        api.call("PUT", "/models/reader/policy", 200, json=policy, headers=seen)
+
+    def decide(request: Any, what: str) -> Any:
+        path = f"/forget-requests/{request['id']}"
+        seen = {"If-Match": api.http.get(path).headers["ETag"]}
+        return api.call("POST", f"{path}/{what}", 200, headers={**officer, **seen})
+
+    govern(approval="one", release="hold", release_on=["pass", "inconclusive"], margins={"accuracy": 0.1})
+    before = api.call("GET", "/models/reader/aliases/deployed", 200)
+    one = ids(material.positions_of_class(0)[:1])  # one right answer is no surprise: inconclusive, whatever is answered
+    target = {"kind": "samples", "dataset": "digits", "sample_ids": one}
+    audit = {"metrics": [{"name": "accuracy"}]}
+    wish = {"model": "reader", "target": target, "method": {"name": "retrain"}, "audit": audit}
+    request = api.call("POST", "/forget-requests", 202, json=wish)
+    assert (request["status"], request["job_id"]) == ("awaiting_approval", None)
+
+    request = decide(request, "approve")
+    api.succeeded(request["job_id"])
+
+    request = api.call("GET", f"/forget-requests/{request['id']}", 200)
+    assert (request["status"], request["status_reason"]) == ("awaiting_release", "release_required")
+    assert api.call("GET", "/models/reader/aliases/deployed", 200) == before
+    version = f"/models/reader/versions/{request['result_version_id']}"
+    assert api.call("GET", version, 200)["status"] == "held"
+    assert api.call("GET", f"{version}/weights", 409)["code"] == "version_held"
+    body = api.report(request)["body"]
+    assert body["asked"]["policy"]["margins"] == {"accuracy": 0.1}
+    assert {f["margin"] for f in body["findings"] if f["outcome"] != "not_judged"} == {0.1}
+
+    request = decide(request, "release")
+    assert [step["status"] for step in request["transitions"]] == [
+        "received", "awaiting_approval", "queued", "running", "verifying", "awaiting_release", "completed",
+    ]  # fmt: skip
+    moved = api.call("GET", "/models/reader/aliases/deployed", 200)
+    assert (moved["version_id"], moved["revision"]) == (request["result_version_id"], before["revision"] + 1)
+    govern()

@@ -1,13 +1,14 @@
 """Climbing, with rungs that are made up: what is tried, what is published, what a later attempt does again."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 
 from app.core.params import Kind, MethodParams
 from app.domain.findings import Finding
+from app.domain.rules import STANDARD, Policy
 from app.methods.deepclean import DeepCleanParams
 from app.methods.finetune import FinetuneParams
 from app.methods.retrain import RetrainParams
@@ -86,8 +87,16 @@ class Rungs:
         return list(found)
 
 
-def climbed(rungs: Rungs, job: Job, ladder: Sequence[MethodParams] = LADDER) -> Climbed:
-    return climb(ladder, Kind.SAMPLES, job, unlearn=rungs.unlearn, prepare=rungs.prepare, audit=rungs.audit)
+def climbed(rungs: Rungs, job: Job, ladder: Sequence[MethodParams] = LADDER, *, policy: Policy = STANDARD) -> Climbed:
+    return climb(
+        ladder,
+        Kind.SAMPLES,
+        job,
+        unlearn=rungs.unlearn,
+        prepare=rungs.prepare,
+        audit=rungs.audit,
+        policy=policy,
+    )
 
 
 def verdicts(result: Climbed) -> list[tuple[str, str | None, bool]]:
@@ -103,6 +112,15 @@ def test_it_stops_at_the_first_that_passes() -> None:
     assert result.findings == PASS
     assert result.rungs[0].method == FinetuneParams().model_dump(mode="json")
     assert result.rungs[0].left.startswith("not so: accuracy on forget")
+
+
+def test_a_stricter_policy_climbs_on_where_another_would_stop() -> None:
+    close, far = samples(0.93, 0.5), samples(0.9, 0.5)
+    rungs = Rungs({"finetune": close, "deepclean": far})
+    strict = replace(STANDARD, margins={"accuracy": 0.02})
+    result = climbed(rungs, Job(), policy=strict)
+    assert verdicts(result) == [("finetune", "inconclusive", False), ("deepclean", "pass", True)]
+    assert verdicts(climbed(rungs, Job())) == [("finetune", "pass", True)]
 
 
 def test_phases_notes_and_checkpoints_carry_the_rung() -> None:

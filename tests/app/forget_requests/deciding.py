@@ -8,7 +8,7 @@ from app.domain.lifecycle import JobStatus
 from app.forget_requests import service
 from app.jobs import service as jobs
 from app.models import service as models
-from app.tables import AuditReport, ForgetRequest, Job, ModelVersion
+from app.tables import AuditReport, Job, ModelVersion
 from tests.app.web.rig import Rig
 
 REASON = {"reason": "as the board decided"}
@@ -47,16 +47,16 @@ def deployed(rig: Rig) -> str:
 
 
 def carry_out(rig: Rig, request: dict[str, Any], verdict: str = "pass") -> dict[str, Any]:
-    """As the worker does: a new version, its report, the request's end or its wait."""
+    """As the worker does: a new version; of each request that shares the job its report, its end or its wait."""
     with transaction() as session:
         job = session.get_one(Job, rig.get(f"/forget-requests/{request['id']}").json()["job_id"])
         jobs.transition(session, job, JobStatus.RUNNING)
         service.follow(session, job)
-        row = session.get_one(ForgetRequest, request["id"])
+        rows = service.batch(session, job.id)
         version = models.publish_version(
             session,
-            held=service.gate(session, row),
-            parent=session.get_one(ModelVersion, row.base_version_id),
+            held=service.gate(session, rows[0]),
+            parent=session.get_one(ModelVersion, rows[0].base_version_id),
             version_id=new_id("mv"),
             job_id=job.id,
             weights_path="/nowhere",
@@ -64,18 +64,21 @@ def carry_out(rig: Rig, request: dict[str, Any], verdict: str = "pass") -> dict[
             weights_bytes=1,
             silenced_classes=[],
         )
-        report = AuditReport(
-            id=new_id("ar"),
-            tenant_id=row.tenant_id,
-            forget_request_id=row.id,
-            job_id=job.id,
-            verdict=verdict,
-            body={},
-            envelope={},
-        )
-        session.add(report)
+        reports = [
+            AuditReport(
+                id=new_id("ar"),
+                tenant_id=row.tenant_id,
+                forget_request_id=row.id,
+                job_id=job.id,
+                verdict=verdict,
+                body={},
+                envelope={},
+            )
+            for row in rows
+        ]
+        session.add_all(reports)
         session.flush()
-        service.complete(session, [row], version_id=version.id, reports=[report.id])
+        service.complete(session, rows, version_id=version.id, reports=[report.id for report in reports])
         jobs.succeed(session, job)
     found: dict[str, Any] = rig.get(f"/forget-requests/{request['id']}").json()
     return found

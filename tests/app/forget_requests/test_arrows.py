@@ -14,6 +14,7 @@ from app.datasets import service as datasets
 from app.domain.lifecycle import (
     ARROWS,
     DatasetStatus,
+    DeliveryStatus,
     JobKind,
     JobStatus,
     ReportStatus,
@@ -52,7 +53,7 @@ def test_every_arrow_of_every_life_cycle_writes_one_entry(lone: Rig) -> None:
     submit(lone)
     with transaction() as session:
         found = subjects(lone, session)
-        assert set(found) == set(ARROWS)
+        assert set(found) == set(ARROWS) - {DeliveryStatus}  # a delivery tells of an entry, and makes none
         taken = 0
         for states, (name, row, transition) in found.items():
             written = select(AuditLogEntry.action, AuditLogEntry.actor, AuditLogEntry.data)
@@ -68,4 +69,4 @@ def test_every_arrow_of_every_life_cycle_writes_one_entry(lone: Rig) -> None:
                     assert entry.data["reason"] == "because"
                     assert row.status is target
                     taken += 1
-        assert taken == sum(len(targets) for arrows in ARROWS.values() for targets in arrows.values())
+        assert taken == sum(len(targets) for states in found for targets in ARROWS[states].values())

@@ -153,7 +153,7 @@ def test_saying_override_where_none_is_needed_is_no_override(lone: Rig) -> None:
 def test_a_release_never_undoes_what_was_deployed_since(api: Rig) -> None:
     api.deployed()
     govern(api, release="hold", override=True)
-    first, second = submit(api), submit(api, samples("train-05"))
+    first, second = submit(api), submit(api, samples("train-05"), **RETRAIN)
     carry_out(api, first)
     carry_out(api, second)  # from the same base: it still knows what the first has forgotten
     decided(api, first, "release")
@@ -166,6 +166,33 @@ def test_a_release_never_undoes_what_was_deployed_since(api: Rig) -> None:
     api.put("/models/net/aliases/deployed", json={"version": other}, headers={"If-Match": moved})
     over = carry_out(api, third)
     assert (over["status"], over["status_reason"], deployed(api)) == ("awaiting_release", "alias_moved", other)
+
+
+def test_requests_that_share_a_job_are_released_one_by_one(api: Rig) -> None:
+    api.deployed()
+    govern(api, release="hold")
+    first, second = submit(api), submit(api, samples("train-05"))
+    assert first["job_id"] == second["job_id"]
+    version = carry_out(api, first)["result_version_id"]
+    assert decided(api, second, "release")["status"] == "completed"
+    assert (deployed(api), status_of(version), sealed(second)) == (version, VersionStatus.READY, [5])
+    alias = api.get("/models/net/aliases/deployed").json()
+    assert api.get(f"/forget-requests/{first['id']}").json()["status"] == "awaiting_release"
+    assert decided(api, first, "release")["status"] == "completed"
+    assert api.get("/models/net/aliases/deployed").json() == alias
+    assert actions_on(version) == ["version.held", "version.ready"]
+
+
+def test_a_release_never_brings_back_what_was_taken_back(lone: Rig) -> None:
+    first = lone.deployed()
+    govern(lone, release="auto")
+    second = carry_out(lone, submit(lone))["result_version_id"]
+    found = submit(lone, samples("train-07"), **RETRAIN)
+    assert (deployed(lone), found["base_version_id"]) == (second, second)
+    assert lone.post("/models/net/aliases/deployed/rollback").status_code == 200
+    over = carry_out(lone, found)
+    assert (over["status"], over["status_reason"], deployed(lone)) == ("awaiting_release", "alias_moved", first)
+    problem(decide(lone, found, "release"), 409, "alias_moved")
 
 
 def test_a_refused_release_frees_the_samples_and_the_version_stays_held(api: Rig) -> None:
