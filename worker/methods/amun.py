@@ -1,5 +1,7 @@
 """Method `amun`: learn the labels of the closest adversarial examples of D_f."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -100,7 +102,9 @@ def closest(network: nn.Module, forget: Examples, params: AmunParams, *, run: Ru
     return examples, float(torch.cat(lengths).mean())
 
 
-def attacked(network: nn.Module, inputs: Tensor, labels: Tensor, *, radius: float, steps: int) -> Tensor:
+def attacked(
+    network: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor, *, radius: float, steps: int
+) -> Tensor:
     """Projected gradient ascent on the loss, from the inputs, within a distance of them.
 
         z ← Π(z + 2.5 ε/K · g/‖g‖),   g = −∇_z m(z),   m = z_y − log Σ_{j≠y} exp z_j       K steps
@@ -133,4 +137,4 @@ def attacked(network: nn.Module, inputs: Tensor, labels: Tensor, *, radius: floa
 
 def norm(inputs: Tensor) -> Tensor:
     """‖·‖ of every sample, `(B,)`; nowhere 0, so that it can be divided by."""
-    return inputs.flatten(1).norm(dim=1).clamp(min=1e-12)
+    return torch.linalg.vector_norm(inputs.flatten(1), dim=1).clamp(min=1e-12)
