@@ -8,6 +8,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
 from app.methods.amun import AmunParams
@@ -54,7 +55,7 @@ from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
-from worker.architectures import mlp, resnet18, small_cnn, vit
+from worker.architectures import mlp, resnet18, small_cnn, vgg16, vit
 from worker.architectures.sisa import build as build_shards
 from worker.methods.amun import amun
 from worker.methods.bad_teacher import bad_teacher
@@ -158,6 +159,7 @@ ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     Resnet18Params: resnet18.build,
     SisaNetworkParams: lambda params, seed: build_shards(params, seed, builder(params.member)),
     SmallCnnParams: small_cnn.build,
+    Vgg16Params: vgg16.build,
     VitParams: vit.build,
 }
 TRANSFORMS: Mapping[type[TransformParams], Pair] = {

@@ -8,6 +8,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.methods.amun import AmunParams
 from app.methods.bad_teacher import BadTeacherParams
@@ -99,7 +100,7 @@ METRICS = (
 )
 DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
-ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, VitParams)
+ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, Vgg16Params, VitParams)
 TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
@@ -148,6 +149,7 @@ AnyMetric = Annotated[
     Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[
-    MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | VitParams, Field(discriminator="name")
+    MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | Vgg16Params | VitParams,
+    Field(discriminator="name"),
 ]
 AnyTransform = Annotated[ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")]
