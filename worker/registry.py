@@ -50,6 +50,7 @@ from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
 from app.metrics.weight_distance import WeightDistanceParams
+from app.transforms.blend import BlendParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -100,7 +101,7 @@ from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.problem import Problem
 from worker.numerics.weights import Build
-from worker.transforms import color, line, mask, patch, tile
+from worker.transforms import blend, color, line, mask, patch, tile
 
 
 class Pair(NamedTuple):
@@ -163,6 +164,7 @@ ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     VitParams: vit.build,
 }
 TRANSFORMS: Mapping[type[TransformParams], Pair] = {
+    BlendParams: Pair(blend.apply, blend.remove),
     ColorParams: Pair(color.apply, color.remove),
     LineParams: Pair(line.apply, line.remove),
     MaskParams: Pair(mask.apply, mask.remove),

@@ -49,6 +49,7 @@ from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
 from app.metrics.weight_distance import WeightDistanceParams
+from app.transforms.blend import BlendParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -101,7 +102,7 @@ METRICS = (
 DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
 ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, Vgg16Params, VitParams)
-TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
+TRANSFORMS = (BlendParams, ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
     AmunParams
@@ -152,4 +153,6 @@ AnyArchitecture = Annotated[
     MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | Vgg16Params | VitParams,
     Field(discriminator="name"),
 ]
-AnyTransform = Annotated[ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")]
+AnyTransform = Annotated[
+    BlendParams | ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")
+]
