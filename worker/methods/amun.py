@@ -38,7 +38,8 @@ def amun(problem: Problem, params: AmunParams) -> Outcome:
         NothingToDo: no sample could be made to be mistaken, or no weight, or no output on D_f, changed.
         NonFinite: it diverged.
 
-    Source: Ebrahimpour-Boroojeny et al. 2025, Algorithm 1.
+    Source: Ebrahimpour-Boroojeny et al. 2025, Algorithm 1; 50 steps of the attack as there. Rate and epochs, which the
+    paper searches for, were tried on the small network of `benchmarks.field`.
     """
     forget = outnumbered(problem) if params.use_retain else required(problem.forget, "D_f")
     recipe = required(problem.recipe, "the recipe")
@@ -137,4 +138,5 @@ def attacked(
 
 def norm(inputs: Tensor) -> Tensor:
     """‖·‖ of every sample, `(B,)`; nowhere 0, so that it can be divided by."""
-    return torch.linalg.vector_norm(inputs.flatten(1), dim=1).clamp(min=1e-12)
+    length: Tensor = torch.linalg.vector_norm(inputs.flatten(1), dim=1)
+    return length.clamp(min=1e-12)
