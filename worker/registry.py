@@ -21,6 +21,7 @@ from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.lcodec import LcodecParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
@@ -68,6 +69,7 @@ from worker.methods.finetune import finetune
 from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
+from worker.methods.lcodec import lcodec
 from worker.methods.neggrad_plus import neggrad_plus
 from worker.methods.negmerge import negmerge
 from worker.methods.noisy_finetune import noisy_finetune
@@ -123,6 +125,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     FisherForgettingParams: fisher_forgetting,
     FisherMaskingParams: fisher_masking,
     GradientAscentParams: gradient_ascent,
+    LcodecParams: lcodec,
     NeggradPlusParams: neggrad_plus,
     NegmergeParams: negmerge,
     NoisyFinetuneParams: noisy_finetune,

@@ -20,6 +20,7 @@ from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.lcodec import LcodecParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
@@ -67,6 +68,7 @@ METHODS = (
     FisherForgettingParams,
     FisherMaskingParams,
     GradientAscentParams,
+    LcodecParams,
     NeggradPlusParams,
     NegmergeParams,
     NoisyFinetuneParams,
@@ -115,6 +117,7 @@ AnyMethod = Annotated[
     | FisherForgettingParams
     | FisherMaskingParams
     | GradientAscentParams
+    | LcodecParams
     | NeggradPlusParams
     | NegmergeParams
     | NoisyFinetuneParams

@@ -9,6 +9,7 @@ import torch
 
 from app.core.params import Kind, MethodParams, Need
 from app.methods.consistency import ConsistencyParams
+from app.methods.lcodec import LcodecParams
 from app.methods.potion import PotionParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
@@ -24,6 +25,7 @@ from worker.numerics.weights import Weights
 
 PATTERNS: dict[Kind, Pattern] = {Kind.CLASS: "A", Kind.BACKDOOR: "B", Kind.LEAKAGE: "C"}
 FAST: dict[type[MethodParams], MethodParams] = {
+    LcodecParams: LcodecParams(blocks=3, hessian_samples=40),
     PotionParams: PotionParams(success=0.6, dampening=0.01, fraction=0.02),
     RldParams: RldParams(learning_rate=0.01, penalty_strength=1.0, epochs=3, batch_size=16),
     RndParams: RndParams(learning_rate=0.01, penalty_strength=1.0, epochs=3, batch_size=16),
