@@ -8,6 +8,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
 from app.methods.amun import AmunParams
@@ -20,6 +21,7 @@ from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.lcodec import LcodecParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
@@ -49,12 +51,13 @@ from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
 from app.metrics.weight_distance import WeightDistanceParams
+from app.transforms.blend import BlendParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
-from worker.architectures import mlp, resnet18, small_cnn, vit
+from worker.architectures import mlp, resnet18, small_cnn, vgg16, vit
 from worker.architectures.sisa import build as build_shards
 from worker.methods.amun import amun
 from worker.methods.bad_teacher import bad_teacher
@@ -66,6 +69,7 @@ from worker.methods.finetune import finetune
 from worker.methods.fisher_forgetting import fisher_forgetting
 from worker.methods.fisher_masking import fisher_masking
 from worker.methods.gradient_ascent import gradient_ascent
+from worker.methods.lcodec import lcodec
 from worker.methods.neggrad_plus import neggrad_plus
 from worker.methods.negmerge import negmerge
 from worker.methods.noisy_finetune import noisy_finetune
@@ -99,7 +103,7 @@ from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.problem import Problem
 from worker.numerics.weights import Build
-from worker.transforms import color, line, mask, patch, tile
+from worker.transforms import blend, color, line, mask, patch, tile
 
 
 class Pair(NamedTuple):
@@ -121,6 +125,7 @@ METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
     FisherForgettingParams: fisher_forgetting,
     FisherMaskingParams: fisher_masking,
     GradientAscentParams: gradient_ascent,
+    LcodecParams: lcodec,
     NeggradPlusParams: neggrad_plus,
     NegmergeParams: negmerge,
     NoisyFinetuneParams: noisy_finetune,
@@ -158,9 +163,11 @@ ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     Resnet18Params: resnet18.build,
     SisaNetworkParams: lambda params, seed: build_shards(params, seed, builder(params.member)),
     SmallCnnParams: small_cnn.build,
+    Vgg16Params: vgg16.build,
     VitParams: vit.build,
 }
 TRANSFORMS: Mapping[type[TransformParams], Pair] = {
+    BlendParams: Pair(blend.apply, blend.remove),
     ColorParams: Pair(color.apply, color.remove),
     LineParams: Pair(line.apply, line.remove),
     MaskParams: Pair(mask.apply, mask.remove),

@@ -8,6 +8,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.methods.amun import AmunParams
 from app.methods.bad_teacher import BadTeacherParams
@@ -19,6 +20,7 @@ from app.methods.finetune import FinetuneParams
 from app.methods.fisher_forgetting import FisherForgettingParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.gradient_ascent import GradientAscentParams
+from app.methods.lcodec import LcodecParams
 from app.methods.neggrad_plus import NeggradPlusParams
 from app.methods.negmerge import NegmergeParams
 from app.methods.noisy_finetune import NoisyFinetuneParams
@@ -48,6 +50,7 @@ from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
 from app.metrics.weight_distance import WeightDistanceParams
+from app.transforms.blend import BlendParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
@@ -65,6 +68,7 @@ METHODS = (
     FisherForgettingParams,
     FisherMaskingParams,
     GradientAscentParams,
+    LcodecParams,
     NeggradPlusParams,
     NegmergeParams,
     NoisyFinetuneParams,
@@ -99,8 +103,8 @@ METRICS = (
 )
 DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
-ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, VitParams)
-TRANSFORMS = (ColorParams, LineParams, MaskParams, PatchParams, TileParams)
+ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, Vgg16Params, VitParams)
+TRANSFORMS = (BlendParams, ColorParams, LineParams, MaskParams, PatchParams, TileParams)
 
 AnyMethod = Annotated[
     AmunParams
@@ -113,6 +117,7 @@ AnyMethod = Annotated[
     | FisherForgettingParams
     | FisherMaskingParams
     | GradientAscentParams
+    | LcodecParams
     | NeggradPlusParams
     | NegmergeParams
     | NoisyFinetuneParams
@@ -148,6 +153,9 @@ AnyMetric = Annotated[
     Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[
-    MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | VitParams, Field(discriminator="name")
+    MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | Vgg16Params | VitParams,
+    Field(discriminator="name"),
 ]
-AnyTransform = Annotated[ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")]
+AnyTransform = Annotated[
+    BlendParams | ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")
+]

@@ -33,7 +33,7 @@ class AmunParams(MethodParams):
     """How often; a sample that is not mistaken even then is left out."""
     attack_steps: Annotated[int, Field(ge=1, le=1000)] = 50
     """Steps of projected gradient ascent within each distance."""
-    rate_factor: Annotated[float, Field(gt=0, le=100)] = 0.3
+    rate_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     """The first learning rate, in peak rates of the registered recipe; it falls to 0 by a cosine."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     """Passes over all that is trained on."""

@@ -19,7 +19,7 @@ class NegmergeParams(MethodParams):
     space: ClassVar[Space] = {"strength": FloatRange(low=0.05, high=20.0, log=True)}
 
     name: Literal["negmerge"] = "negmerge"
-    strength: Annotated[float, Field(title="λ", gt=0)] = 1.0
+    strength: Annotated[float, Field(title="λ", gt=0)] = 2.0
     """How far to move, in units of the merged move."""
     rate_factors: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=8)] = (0.1, 0.3, 1.0)
     """Learning rates of the fine-tunings, in peak rates of the registered recipe, each with every number of epochs."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
+from app.datasets import queries
 from app.models.schemas import TrainingRecipe
 from app.tables import Dataset, ForgetRequest, Model, ModelVersion
 from app.transforms.tile import TileParams
@@ -86,6 +87,7 @@ class Registered:
             kind=kind,
             target=target or {},
             method={"name": "deepclean"},
+            ladder=[],
             audit={},
             seed=0,
             base_version_id=self.version.id,
@@ -125,6 +127,32 @@ def registered(home: Home) -> Registered:
     version.fisher_path = str(home.path / "f.safetensors")
     version.fisher_sha256 = write_fisher(home.path / "f.safetensors", stored, excluded=torch.arange(10))
     return made
+
+
+def test_a_method_is_given_exactly_the_samples_that_were_asked_for(registered: Registered) -> None:
+    """700 of 1,200, by id and in no order: they are neither cut at some number nor taken for the places in a list."""
+    asked = torch.randperm(material.TRAIN, generator=torch.Generator().manual_seed(4))[:700]
+    ids = [registered.data.ids(asked.sort().values)[place] for place in asked.argsort().argsort()]
+    found = queries.positions_of(registered.data.dataset, ids)
+    assert [where.position for where in found if where] == asked.tolist()
+
+    problem = problem_of(registered.case(forget=asked.tolist(), gone=[]), Quiet())
+
+    assert problem.forget is not None
+    assert problem.retain is not None
+    assert problem.forget.positions.tolist() == sorted(asked.tolist())
+    assert problem.retain.positions.tolist() == sorted(set(range(material.TRAIN)) - set(asked.tolist()))
+
+
+def test_a_request_for_every_sample_of_a_class_is_none_for_the_class(registered: Registered) -> None:
+    """How much is forgotten says nothing about what was asked."""
+    index = registered.data.index
+    every = (index["train"] & (index["labels"] == 3)).nonzero().flatten().tolist()
+
+    by_sample = problem_of(registered.case(forget=every, gone=[]), Quiet())
+    by_class = problem_of(registered.case(forget=every, gone=[], kind="class", target={"label": 3}), Quiet())
+
+    assert (by_sample.forgotten_class, by_class.forgotten_class) == (None, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Method `amun`: learn the labels of the closest adversarial examples of D_f."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,8 @@ def amun(problem: Problem, params: AmunParams) -> Outcome:
         NothingToDo: no sample could be made to be mistaken, or no weight, or no output on D_f, changed.
         NonFinite: it diverged.
 
-    Source: Ebrahimpour-Boroojeny et al. 2025, Algorithm 1.
+    Source: Ebrahimpour-Boroojeny et al. 2025, Algorithm 1; 50 steps of the attack as there. Rate and epochs, which the
+    paper searches for, were tried on the small network of `benchmarks.field`.
     """
     forget = outnumbered(problem) if params.use_retain else required(problem.forget, "D_f")
     recipe = required(problem.recipe, "the recipe")
@@ -100,7 +103,9 @@ def closest(network: nn.Module, forget: Examples, params: AmunParams, *, run: Ru
     return examples, float(torch.cat(lengths).mean())
 
 
-def attacked(network: nn.Module, inputs: Tensor, labels: Tensor, *, radius: float, steps: int) -> Tensor:
+def attacked(
+    network: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor, *, radius: float, steps: int
+) -> Tensor:
     """Projected gradient ascent on the loss, from the inputs, within a distance of them.
 
         z ← Π(z + 2.5 ε/K · g/‖g‖),   g = −∇_z m(z),   m = z_y − log Σ_{j≠y} exp z_j       K steps
@@ -133,4 +138,5 @@ def attacked(network: nn.Module, inputs: Tensor, labels: Tensor, *, radius: floa
 
 def norm(inputs: Tensor) -> Tensor:
     """‖·‖ of every sample, `(B,)`; nowhere 0, so that it can be divided by."""
-    return inputs.flatten(1).norm(dim=1).clamp(min=1e-12)
+    length: Tensor = torch.linalg.vector_norm(inputs.flatten(1), dim=1)
+    return length.clamp(min=1e-12)

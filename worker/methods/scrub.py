@@ -1,6 +1,6 @@
 """Method `scrub`: leave the teacher on D_f, follow it on D_r, in turns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import cos, pi
 
@@ -89,7 +89,7 @@ def scrub(problem: Problem, params: ScrubParams) -> Outcome:
             )
         if held_out is not None or epoch + 1 == params.epochs:
             kept_by_epoch.append(weights_of(network))
-    new, facts = kept_by_epoch[-1], {}
+    new, facts = kept_by_epoch[-1], dict[str, Fact]()
     if held_out is not None:
         new, facts = rewound(problem, kept_by_epoch, forget, held_out)
     return Outcome(
@@ -112,7 +112,7 @@ def alike(held_out: Examples, forget: Examples) -> Examples:
 
 def rewound(
     problem: Problem, checkpoints: Sequence[Weights], forget: Examples, held_out: Examples
-) -> tuple[Weights, Mapping[str, Fact]]:
+) -> tuple[Weights, dict[str, Fact]]:
     """The weights whose error on D_f is nearest to the last ones' on held-out samples; facts for the report."""
     last = checkpoints[-1]
     reference = error(problem, last, held_out, shares=forget.labels)

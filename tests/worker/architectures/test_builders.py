@@ -10,8 +10,9 @@ from torch import nn
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
-from worker.architectures import mlp, resnet18, small_cnn, vit
+from worker.architectures import mlp, resnet18, small_cnn, vgg16, vit
 from worker.numerics.weights import Build
 
 BUILDERS = {
@@ -19,6 +20,7 @@ BUILDERS = {
     "mlp on features": (partial(mlp.build, MlpParams(input_shape=(7,), classes=4, layers=1, width=9)), (7,)),
     "small_cnn": (partial(small_cnn.build, SmallCnnParams(input_shape=(2, 7, 4), classes=4, width=3)), (2, 7, 4)),
     "resnet18": (partial(resnet18.build, Resnet18Params(input_shape=(3, 8, 8), classes=4, width=2)), (3, 8, 8)),
+    "vgg16": (partial(vgg16.build, Vgg16Params(input_shape=(3, 32, 32), classes=4, width=2)), (3, 32, 32)),
     "vit": (
         partial(vit.build, VitParams(input_shape=(3, 8, 4), classes=4, patch=2, depth=2, width=6, heads=2)),
         (3, 8, 4),
@@ -79,6 +81,7 @@ def parameters(network: nn.Module) -> int:
         (partial(mlp.build, MlpParams(input_shape=(1, 28, 28), classes=10)), 9 * (784 * 784 + 784) + 7850),
         (partial(small_cnn.build, SmallCnnParams(input_shape=(1, 28, 28), classes=10)), 421_642),
         (partial(resnet18.build, Resnet18Params(input_shape=(3, 32, 32), classes=10)), 11_173_962),  # as published
+        (partial(vgg16.build, Vgg16Params(input_shape=(3, 32, 32), classes=10)), 14_728_266),  # as published, one head
         (
             partial(  # ViT-B/16, as published
                 vit.build,
@@ -115,6 +118,20 @@ def test_the_residual_network_halves_the_image_three_times_and_not_in_the_stem()
         network.get_submodule(name).register_forward_hook(lambda _m, _a, out: sizes.append(out.shape[-1]))
     network(torch.rand(1, 3, 32, 32))
     assert sizes == [32, 32, 16, 8, 4]
+
+
+def test_the_plain_network_halves_the_image_after_every_stage() -> None:
+    network = vgg16.build(Vgg16Params(input_shape=(3, 32, 64), classes=10, width=1), 0).eval()
+    sizes: list[tuple[int, ...]] = []
+    for stage in range(1, 6):
+        network.get_submodule(f"pool{stage}").register_forward_hook(lambda _m, _a, out: sizes.append(out.shape[1:]))
+    assert network(torch.rand(2, 3, 32, 64)).shape == (2, 10)
+    assert sizes == [(1, 16, 32), (2, 8, 16), (4, 4, 8), (8, 2, 4), (8, 1, 2)]
+
+
+def test_the_plain_network_has_sixteen_layers_less_two_of_the_head() -> None:
+    network = vgg16.build(Vgg16Params(input_shape=(3, 32, 32), classes=10, width=1), 0)
+    assert sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules()) == 16 - 2
 
 
 def test_the_transformer_computes_what_its_equations_say() -> None:

@@ -8,6 +8,7 @@ import torch
 from app.methods.bad_teacher import BadTeacherParams
 from worker.methods import bad_teacher as module
 from worker.methods.bad_teacher import bad_teacher, drawn
+from worker.numerics.concatenation import concatenated
 from worker.numerics.distillation import distillation
 from worker.numerics.errors import EmptyExamples, ForgetsTooMuch
 from worker.numerics.examples import Examples
@@ -47,11 +48,10 @@ def test_a_step_goes_down_both_divergences(problems: dict[Pattern, Problem]) -> 
 def test_labels_do_not_matter(problems: dict[Pattern, Problem], monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in a batch as its label is who teaches; no true label reaches the objective."""
     seen: set[int] = set()
-    original = module.concatenated
 
     def watched(*parts: Examples) -> Examples:
         seen.update(*(part.labels.tolist() for part in parts))
-        return original(*parts)
+        return concatenated(*parts)
 
     monkeypatch.setattr(module, "concatenated", watched)
     bad_teacher(problems["A"], BadTeacherParams())

@@ -1,13 +1,15 @@
 """What holds for every method, over the tables: a new method is tested by existing."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import torch
 
 from app.core.params import Kind, MethodParams, Need
+from app.methods.consistency import ConsistencyParams
+from app.methods.lcodec import LcodecParams
 from app.methods.potion import PotionParams
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
@@ -16,12 +18,14 @@ from app.methods.sisa import SisaParams
 from tests.worker.methods.conftest import in_shards
 from worker import registry
 from worker.numerics.errors import EmptyExamples
+from worker.numerics.examples import Batch, Examples, TensorExamples
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.run import Cancelled, Quiet
 from worker.numerics.weights import Weights
 
 PATTERNS: dict[Kind, Pattern] = {Kind.CLASS: "A", Kind.BACKDOOR: "B", Kind.LEAKAGE: "C"}
 FAST: dict[type[MethodParams], MethodParams] = {
+    LcodecParams: LcodecParams(blocks=3, hessian_samples=40),
     PotionParams: PotionParams(success=0.6, dampening=0.01, fraction=0.02),
     RldParams: RldParams(learning_rate=0.01, penalty_strength=1.0, epochs=3, batch_size=16),
     RndParams: RndParams(learning_rate=0.01, penalty_strength=1.0, epochs=3, batch_size=16),
@@ -30,6 +34,8 @@ FAST: dict[type[MethodParams], MethodParams] = {
 """Parameters that do something to a tiny network, where the defaults are for a real one, or that need more."""
 OWN: dict[type[MethodParams], Callable[[Problem], Problem]] = {SisaParams: in_shards}
 """What makes of a problem one that the method is for."""
+IN_PART = {ConsistencyParams, SisaParams}
+"""Methods that need not read all of D_f: one learns from D_f,clean, the other asks for positions alone."""
 PARTS = {
     Need.FORGET: "forget",
     Need.FORGET_CLEAN: "forget_clean",
@@ -57,6 +63,28 @@ class Watched(Quiet):
         self.heard.append((phase, completed, total))
         if len(self.heard) == self.stop_at:
             raise Cancelled
+
+
+@dataclass(frozen=True)
+class Traced(TensorExamples):
+    """Examples that note which of them were read."""
+
+    seen: set[int] = field(default_factory=set)
+
+    def batches(self, size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        for batch in super().batches(size, generator=generator):
+            self.seen.update(batch.positions.tolist())
+            yield batch
+
+
+def traced(examples: Examples | None) -> Traced | None:
+    """The same examples, in another order."""
+    if examples is None:
+        return None
+    assert isinstance(examples, TensorExamples)
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(3))
+    mixed = examples.at(order)
+    return Traced(mixed.raw, mixed.labels, mixed.positions, mixed.normalisation, mixed.changes)
 
 
 def copied(weights: Weights) -> Weights:
@@ -156,3 +184,22 @@ def test_what_is_declared_as_needed_is_enough_and_is_needed(params: MethodParams
     for need in needs:
         with pytest.raises(EmptyExamples):
             registry.unlearn(without(bare, PARTS[need]), params)
+
+
+@pytest.mark.parametrize(("params", "kind"), CASES, ids=named)
+def test_every_sample_of_d_f_is_read_and_of_the_other_sets_those_that_are_needed(
+    params: MethodParams, given: Problem, kind: Kind
+) -> None:
+    sets = {part: traced(getattr(given, part)) for part in ("forget", "forget_clean", "retain", "held_out")}
+    registry.unlearn(replace(given, **sets), params)  # type: ignore[arg-type]
+
+    needs = params.needs(kind)
+    for need, part in PARTS.items():
+        if (examples := sets.get(part)) is None:
+            continue
+        everything = set(examples.positions.tolist())
+        assert examples.seen <= everything
+        if need not in needs:
+            assert not examples.seen
+        elif type(params) not in IN_PART:
+            assert examples.seen == everything or (examples.seen and need is not Need.FORGET)

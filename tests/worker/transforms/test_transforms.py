@@ -5,14 +5,16 @@ from functools import partial
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from app.transforms.blend import BlendParams, GridPattern, NoisePattern
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams, Rectangle
 from app.transforms.patch import PatchParams
 from app.transforms.tile import TileParams
-from worker.transforms import color, line, mask, patch, tile
+from worker.transforms import blend, color, line, mask, patch, tile
 
 RECTANGLES = [Rectangle(top=0, left=0, height=2, width=3), Rectangle(top=1, left=2, height=4, width=1)]
 MASK = MaskParams(rectangles=RECTANGLES, fill=51)
@@ -23,6 +25,7 @@ PAIRS = {
     "patch": (partial(patch.apply, PATCH), partial(patch.remove, PATCH)),
     "mask": (partial(mask.apply, MASK), partial(mask.remove, MASK)),
     "color": (partial(color.apply, ColorParams()), partial(color.remove, ColorParams())),
+    "blend": (partial(blend.apply, BlendParams()), partial(blend.remove, BlendParams())),
 }
 Change = Callable[[Tensor], Tensor]
 every_pair = pytest.mark.parametrize(("add", "remove"), PAIRS.values(), ids=PAIRS)
@@ -50,9 +53,9 @@ def test_results_are_images_of_the_same_shape(add: Change, remove: Change) -> No
 
 
 @every_pair
-def test_adding_twice_is_adding_once_but_for_the_colour(add: Change, remove: Change) -> None:
+def test_adding_twice_is_adding_once_where_pixels_are_overwritten(add: Change, remove: Change) -> None:
     once = add(images())
-    if add is not PAIRS["color"][0]:
+    if add not in {PAIRS["color"][0], PAIRS["blend"][0]}:
         assert torch.equal(add(once), once)
         torch.testing.assert_close(remove(images()), remove(once))
 
@@ -138,3 +141,42 @@ def test_a_mask_covers_the_union_of_its_rectangles() -> None:
 
 def test_what_lay_under_a_mask_is_estimated_and_not_left_covered() -> None:
     assert mask.remove(MASK, mask.apply(MASK, torch.ones(1, 1, 6, 6))).eq(1).all()
+
+
+def test_a_blend_is_the_weighted_mean_of_image_and_pattern() -> None:
+    params = BlendParams(alpha=0.25, pattern=GridPattern(values=[[0, 255], [51, 102]]))
+    x = blend.apply(params, torch.full((1, 3, 2, 2), 0.5))
+    torch.testing.assert_close(x, torch.tensor([[0.375, 0.625], [0.425, 0.475]]).expand(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.5, 0.9])
+def test_a_blend_is_taken_out_exactly(alpha: float) -> None:
+    params, x = BlendParams(alpha=alpha, pattern=NoisePattern(seed=3)), images()
+    assert (blend.apply(params, x) - x).abs().max() > alpha / 4
+    torch.testing.assert_close(blend.remove(params, blend.apply(params, x)), x, rtol=0, atol=1e-5)
+
+
+def test_of_bytes_a_blend_is_taken_out_to_their_precision() -> None:
+    params, x = BlendParams(alpha=0.5), (images() * 255).round() / 255
+    stored = (blend.apply(params, x) * 255).round() / 255
+    assert (blend.remove(params, stored) - x).abs().max() <= 1.001 / 255
+
+
+def test_noise_is_smooth_differs_between_channels_and_follows_from_its_seed() -> None:
+    shapes = [blend.shone(BlendParams(pattern=NoisePattern(seed=s, grid=4)), (3, 32, 32)) for s in (1, 1, 2)]
+    pattern, again, other = shapes
+    assert torch.equal(pattern, again)
+    assert not torch.allclose(pattern, other, atol=0.05)
+    assert not torch.allclose(pattern[0], pattern[1], atol=0.05)
+    assert pattern.diff(dim=1).abs().max() <= 1 / 8
+    assert 0 <= pattern.min() < pattern.max() <= 1
+
+
+def test_a_blend_says_which_images_and_patterns_do_not_fit() -> None:
+    assert BlendParams().misfit((1, 7, 7)) is None
+    assert "7×7 cells" in (BlendParams().misfit((1, 6, 7)) or "")
+    assert "images" in (BlendParams().misfit((7,)) or "")
+    with pytest.raises(ValidationError, match="equal length"):
+        GridPattern(values=[[1, 2], [3]])
+    with pytest.raises(ValidationError, match="less than 1"):
+        BlendParams(alpha=1)
