@@ -7,6 +7,7 @@ formed only where no shorter expression exists, and then chunk by chunk: never a
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +21,13 @@ CHUNK_FLOATS = 2**17
 SMALL = 2**14
 """Products of fewer numbers are squared and summed together, larger ones one after the other: fewer calls against one
 pass through memory less."""
+FUSED_FLOATS = 2**20
+"""The bound where a compiler makes the loops: more at a time, for fewer of them to compile."""
 LONG = 256
 """From so many positions on, a backward-weight convolution is faster than a product with unfolded patches."""
+
+fusing = ContextVar("fusing", default=False)
+"""Whether what is done here is only written down, for a compiler to make loops of."""
 
 
 class Uncovered(Exception):
@@ -47,7 +53,7 @@ class Formula(ABC):
 
 def chunks(samples: int, floats: int) -> Iterator[slice]:
     """So many samples at a time that their products stay within the bound."""
-    step = max(1, CHUNK_FLOATS // max(floats, 1))
+    step = max(1, (FUSED_FLOATS if fusing.get() else CHUNK_FLOATS) // max(floats, 1))
     return (slice(start, start + step) for start in range(0, samples, step))
 
 
@@ -96,6 +102,10 @@ def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
     """
     if fused.available(g):
         fused.squared_products(g, a, out)
+        return
+    if fusing.get():
+        for rows in chunks(len(g), out.numel()):
+            out.add_(torch.bmm(g[rows].mT, a[rows]).square().sum(0))
         return
     rows = min(len(g), max(1, CHUNK_FLOATS // max(out.numel(), 1)))
     products = out.new_empty(rows, *out.shape)  # the same memory every time
