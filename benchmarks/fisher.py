@@ -14,9 +14,9 @@ and that they can do without. So they get an environment of their own:
         laplace-torch==0.3 curvlinops-for-pytorch==3.0.1
     build/peers/bin/python -m benchmarks.fisher
 
-A peer that is not there is a row that says so. `vmap_compiled` needs a C++ compiler, and so does `ours` on networks
-whose pass is compiled where there are enough samples; `ours_eager` is the same engine without. With `--quick` nothing is
-compiled.
+A peer that is not there is a row that says so. `ours` is what a registration of a million samples would use: compiled
+where that pays, which needs a C++ compiler, as `vmap_compiled` does; `ours_eager` is the same engine without one. With
+`--quick` nothing is compiled.
 """
 
 import argparse

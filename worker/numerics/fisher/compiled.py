@@ -14,11 +14,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from worker.numerics.fisher.batch import Plan, add_intercepted
 from worker.numerics.fisher.definition import Sums, Tensors
-from worker.numerics.fisher.formulas import fusing
 
 EXACT, CLOSE = 1e-8, 1e-3
 """Largest normwise difference to the same batch as it is done otherwise, in float64 and in anything less."""
@@ -62,18 +60,16 @@ class Program:
             return ()
 
         found = self._zeros()
-        token = fusing.set(True)
         try:
             arguments = self._arguments(inputs, labels, found)
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's about itself
+                make_fx = import_module("torch.fx.experimental.proxy_tensor").make_fx  # loads for seconds: only here
                 written = make_fx(watched_pass, tracing_mode="fake")(*arguments)
-                compile_graph = import_module("torch._inductor").compile  # loads for seconds: only here
-                self._run = cast("Callable[..., object]", compile_graph(written, arguments))
+                run = import_module("torch._inductor").compile(written, arguments)
+                self._run = cast("Callable[..., object]", run)
         except Exception as error:  # whatever a compiler raises is the reason to go on without it
             raise Uncompiled(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
-        finally:
-            fusing.reset(token)
         self.add(inputs, labels, found)
         self._compare(found, network, plan, inputs, labels)
 

@@ -6,8 +6,7 @@ formed only where no shorter expression exists, and then chunk by chunk: never a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,13 +20,8 @@ CHUNK_FLOATS = 2**17
 SMALL = 2**14
 """Products of fewer numbers are squared and summed together, larger ones one after the other: fewer calls against one
 pass through memory less."""
-FUSED_FLOATS = 2**20
-"""The bound where a compiler makes the loops: more at a time, for fewer of them to compile."""
 LONG = 256
 """From so many positions on, a backward-weight convolution is faster than a product with unfolded patches."""
-
-fusing = ContextVar("fusing", default=False)
-"""Whether what is done here is only written down, for a compiler to make loops of."""
 
 
 class Uncovered(Exception):
@@ -53,7 +47,7 @@ class Formula(ABC):
 
 def chunks(samples: int, floats: int) -> Iterator[slice]:
     """So many samples at a time that their products stay within the bound."""
-    step = max(1, (FUSED_FLOATS if fusing.get() else CHUNK_FLOATS) // max(floats, 1))
+    step = max(1, CHUNK_FLOATS // max(floats, 1))
     return (slice(start, start + step) for start in range(0, samples, step))
 
 
@@ -92,8 +86,9 @@ class Product(Formula):
             add_squared_products(g, a, out)
 
 
+@torch.library.custom_op("unlearnd::add_squared_products", mutates_args={"out"})
 def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
-    """Add Σₙ (gₙᵀ aₙ)² to `out`.
+    """Add Σₙ (gₙᵀ aₙ)² to `out`. One operation, which a compiler leaves as it is.
 
     Args:
         g: `(B, T, O)`.
@@ -102,20 +97,40 @@ def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
     """
     if fused.available(g):
         fused.squared_products(g, a, out)
-        return
-    if fusing.get():
+    elif out.numel() < SMALL:
         for rows in chunks(len(g), out.numel()):
-            out.add_(torch.bmm(g[rows].mT, a[rows]).square().sum(0))
-        return
-    rows = min(len(g), max(1, CHUNK_FLOATS // max(out.numel(), 1)))
-    products = out.new_empty(rows, *out.shape)  # the same memory every time
-    for some_g, some_a in zip(torch.split(g, rows), torch.split(a, rows), strict=True):
-        found = torch.bmm(some_g.mT, some_a, out=products[: len(some_g)])
-        if out.numel() < SMALL:
-            out.add_(found.square_().sum(0))
-        else:
-            for product in found:
-                out.addcmul_(product, product)
+            out.add_(torch.bmm(g[rows].mT, a[rows]).square_().sum(0))
+    else:
+        product = torch.empty_like(out)  # the same memory every time: it stays in the cache
+        for some_g, some_a in zip(g.mT.unbind(), a.unbind(), strict=True):
+            torch.mm(some_g, some_a, out=product)
+            out.addcmul_(product, product)
+
+
+@torch.library.custom_op("unlearnd::add_squared_unfolded", mutates_args={"out"})
+def add_squared_unfolded(
+    g: Tensor, a: Tensor, out: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> None:
+    """Add Σₙ (Σ_l g_nl patch_nlᵀ)² to `out`, sample by sample. One operation, which a compiler leaves as it is.
+
+    Args:
+        g: `(B, O, L)`.
+        a: `(B, I, H, W)`.
+        out: `(O, I, *kernel)`, contiguous.
+        stride: of the convolution, as what follows.
+        padding: on both sides.
+        dilation: of the kernel.
+    """
+    flat = out.view(len(out), -1)
+    product = torch.empty_like(flat)
+    for n in range(len(g)):
+        patches = unfold(a[n : n + 1], list(out.shape[2:]), list(dilation), list(padding), list(stride))[0]
+        torch.mm(g[n], patches.T, out=product)
+        flat.addcmul_(product, product)
+
+
+for _operation in (add_squared_products, add_squared_unfolded):
+    _operation.register_fake(lambda *_: None)
 
 
 @dataclass(frozen=True)
@@ -173,17 +188,9 @@ class Convolution(Formula):
                 groups=self.groups,
             )
         elif plane and self.groups == 1 and positions < LONG and out.numel() > CHUNK_FLOATS // 2:
-            self._unfolded(a[:, 0], g[:, 0].flatten(2), out)
+            add_squared_unfolded(g[:, 0].flatten(2), a[:, 0], out, self.stride, self.padding, self.dilation)
         else:
             super().add_squares(a, g, out)
-
-    def _unfolded(self, a: Tensor, g: Tensor, out: Tensor) -> None:
-        kernel, flat = out.shape[2:], out.view(len(out), -1)
-        product = torch.empty_like(flat)
-        for n in range(len(g)):
-            patches = unfold(a[n : n + 1], kernel, self.dilation, self.padding, self.stride)[0]
-            torch.mm(g[n], patches.T, out=product)
-            flat.addcmul_(product, product)
 
 
 @dataclass(frozen=True)
