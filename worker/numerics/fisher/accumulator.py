@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from worker.numerics.errors import NonFinite
 from worker.numerics.fisher.batch import add_intercepted
+from worker.numerics.fisher.compiled import Program, Uncompiled
 from worker.numerics.fisher.definition import Sums, Tensors, one_by_one, tensors_of
 from worker.numerics.fisher.formulas import Uncovered
 from worker.numerics.fisher.trial import planned
@@ -38,6 +39,8 @@ class Accumulator:
         self._plan = planned(network, self._tensors, self._names, inputs.to(self._device), labels.to(self._device))
         self._sums = self._zeros(torch.float64)
         self._recent = self._zeros(None)
+        self._program: Program | None = None
+        self._uncompiled = ""
         self._otherwise = 0
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -45,6 +48,10 @@ class Accumulator:
     def how(self) -> str:
         """How the squares are formed, what is left to a slower way, and why."""
         said = "interception"
+        if self._program:
+            said += ", compiled"
+        elif self._uncompiled:
+            said += f", not compiled ({self._uncompiled})"
         if apart := self._plan.apart:
             name, reason = next(iter(apart.items()))
             more = f" and {len(apart) - 1} more" if len(apart) > 1 else ""
@@ -57,6 +64,27 @@ class Accumulator:
     def settled(self) -> bool:
         """Everything added is in the float64 sums: the moment for a checkpoint that does not change the last digits."""
         return not self._pending
+
+    @property
+    def compiled(self) -> bool:
+        """Whether batches of one shape are added by a compiled program."""
+        return self._program is not None
+
+    def compile(self, inputs: Tensor, labels: Tensor) -> None:
+        """Have batches of this shape added by a compiled program from now on, if one can be made; `how` says why not.
+
+        Nothing is added. The last digits of a sum depend on whether it was done so.
+
+        Args:
+            inputs: `(B, *S)`.
+            labels: `(B,)`.
+        """
+        inputs, labels = (t.to(self._device) for t in (inputs, labels))
+        watched = [name for name in self._names if name not in self._plan.apart]
+        try:
+            self._program = Program(self._network, self._tensors, watched, self._plan, inputs, labels)
+        except Uncompiled as error:
+            self._uncompiled = str(error)
 
     def add(self, inputs: Tensor, labels: Tensor, positions: Tensor | None = None) -> None:
         """Add the squares of one batch.
@@ -97,7 +125,9 @@ class Accumulator:
     def _add(self, inputs: Tensor, labels: Tensor, sums: Sums) -> None:
         plan, batch = self._plan, (self._network, self._tensors, inputs, labels)
         try:
-            if len(plan.apart) < len(sums):
+            if self._program is not None and self._program.takes(inputs):
+                self._program.add(inputs, labels, sums)
+            elif len(plan.apart) < len(sums):
                 add_intercepted(*batch, plan, sums)
         except Uncovered:  # the network does other things on this batch than on the trial's
             one_by_one(*batch, sums)

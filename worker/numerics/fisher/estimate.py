@@ -18,6 +18,9 @@ from worker.numerics.run import Quiet, Run
 CHECKPOINT_SECONDS = 5.0
 ACTIVATION_FLOATS = 2**26
 """At most so many numbers in the results of all operations on a batch: 256 MiB in float32, about as much is kept."""
+COMPILED_FLOATS = 2**36
+"""From so many numbers in the results of all operations on all samples on, a compiled pass is chosen: what it saves,
+about a fifth of the time, is then more than the minute or two that compiling takes."""
 
 
 def fisher_diagonal(
@@ -26,6 +29,7 @@ def fisher_diagonal(
     *,
     run: Run | None = None,
     batch_size: int | None = None,
+    compiled: bool | None = None,
     phase: str = "fisher",
 ) -> Fisher:
     """The exact per-sample empirical Fisher of a network in eval mode.
@@ -33,7 +37,8 @@ def fisher_diagonal(
         S = Σₙ (∂ℓ(f_θ(xₙ), yₙ)/∂θ)²         ℓ: cross entropy
 
     A killed attempt goes on at its last checkpoint: batches come in a fixed order, those done are passed over, and the
-    sums are what they would have been.
+    sums are what they would have been. One that cannot compile what an earlier attempt has compiled, or the other way
+    round, begins anew.
 
     Args:
         network: every parameter counts, also those that do not require a gradient. Not written to; where there is a
@@ -42,6 +47,8 @@ def fisher_diagonal(
         run: hears of progress in samples, keeps the checkpoint; notes how the squares were formed as `fisher_by`.
         batch_size: bounds the memory for activations; by default found from the network. The result does not depend on
             it, except in the last digits.
+        compiled: whether to have the pass over a full batch compiled; by default if there are enough samples to pay for
+            it. `fisher_by` says why it could not be. The result does not depend on it, except in the last digits.
         phase: names progress and checkpoint; unique within a job.
 
     Returns:
@@ -64,8 +71,14 @@ def fisher_diagonal(
         network = deepcopy(network).to("cuda")
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
-    batch_size = batch_size or _fitting(network, first.inputs)
-    facts = {"total": total, "batch_size": batch_size}
+    floats = floats_of(network, first.inputs)
+    batch_size = batch_size or min(256, max(1, ACTIVATION_FLOATS // floats))
+    if compiled is None:
+        compiled = total >= batch_size and not torch.cuda.is_available() and pays(floats, total)
+    if compiled:
+        full = next(examples.batches(batch_size))
+        accumulator.compile(full.inputs, full.labels)
+    facts = {"total": total, "batch_size": batch_size, "compiled": accumulator.compiled}
     done, skipped, kept_at = 0, 0, monotonic()
     earlier = run.saved(phase)
     if earlier and facts.items() <= earlier[1].items() and accumulator.resume(earlier[0]):
@@ -84,13 +97,18 @@ def fisher_diagonal(
     return Fisher(sums, total)
 
 
-def _fitting(network: nn.Module, inputs: Tensor) -> int:
-    """Samples in a batch, 1..256: so many that everything computed on the way stays within the bound."""
+def pays(floats: int, samples: int) -> bool:
+    """Whether there is so much to do that a compiled pass is worth its making; the same answer on every machine."""
+    return floats * samples >= COMPILED_FLOATS
+
+
+def floats_of(network: nn.Module, inputs: Tensor) -> int:
+    """How many numbers the operations on one sample give back, at least 1."""
     counting = _Counting()
     device = next(network.parameters()).device
     with torch.no_grad(), counting:
         network(inputs[:1].to(device))
-    return min(256, max(1, ACTIVATION_FLOATS // max(counting.floats, 1)))
+    return max(counting.floats, 1)
 
 
 class _Counting(TorchFunctionMode):

@@ -6,7 +6,7 @@ formed only where no shorter expression exists, and then chunk by chunk: never a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,8 +86,9 @@ class Product(Formula):
             add_squared_products(g, a, out)
 
 
+@torch.library.custom_op("unlearnd::add_squared_products", mutates_args={"out"})
 def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
-    """Add Σₙ (gₙᵀ aₙ)² to `out`.
+    """Add Σₙ (gₙᵀ aₙ)² to `out`. One operation, which a compiler leaves as it is.
 
     Args:
         g: `(B, T, O)`.
@@ -96,16 +97,40 @@ def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
     """
     if fused.available(g):
         fused.squared_products(g, a, out)
-        return
-    rows = min(len(g), max(1, CHUNK_FLOATS // max(out.numel(), 1)))
-    products = out.new_empty(rows, *out.shape)  # the same memory every time
-    for some_g, some_a in zip(torch.split(g, rows), torch.split(a, rows), strict=True):
-        found = torch.bmm(some_g.mT, some_a, out=products[: len(some_g)])
-        if out.numel() < SMALL:
-            out.add_(found.square_().sum(0))
-        else:
-            for product in found:
-                out.addcmul_(product, product)
+    elif out.numel() < SMALL:
+        for rows in chunks(len(g), out.numel()):
+            out.add_(torch.bmm(g[rows].mT, a[rows]).square_().sum(0))
+    else:
+        product = torch.empty_like(out)  # the same memory every time: it stays in the cache
+        for some_g, some_a in zip(g.mT.unbind(), a.unbind(), strict=True):
+            torch.mm(some_g, some_a, out=product)
+            out.addcmul_(product, product)
+
+
+@torch.library.custom_op("unlearnd::add_squared_unfolded", mutates_args={"out"})
+def add_squared_unfolded(
+    g: Tensor, a: Tensor, out: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> None:
+    """Add Σₙ (Σ_l g_nl patch_nlᵀ)² to `out`, sample by sample. One operation, which a compiler leaves as it is.
+
+    Args:
+        g: `(B, O, L)`.
+        a: `(B, I, H, W)`.
+        out: `(O, I, *kernel)`, contiguous.
+        stride: of the convolution, as what follows.
+        padding: on both sides.
+        dilation: of the kernel.
+    """
+    flat = out.view(len(out), -1)
+    product = torch.empty_like(flat)
+    for n in range(len(g)):
+        patches = unfold(a[n : n + 1], list(out.shape[2:]), list(dilation), list(padding), list(stride))[0]
+        torch.mm(g[n], patches.T, out=product)
+        flat.addcmul_(product, product)
+
+
+for _operation in (add_squared_products, add_squared_unfolded):
+    _operation.register_fake(lambda *_: None)
 
 
 @dataclass(frozen=True)
@@ -163,17 +188,9 @@ class Convolution(Formula):
                 groups=self.groups,
             )
         elif plane and self.groups == 1 and positions < LONG and out.numel() > CHUNK_FLOATS // 2:
-            self._unfolded(a[:, 0], g[:, 0].flatten(2), out)
+            add_squared_unfolded(g[:, 0].flatten(2), a[:, 0], out, self.stride, self.padding, self.dilation)
         else:
             super().add_squares(a, g, out)
-
-    def _unfolded(self, a: Tensor, g: Tensor, out: Tensor) -> None:
-        kernel, flat = out.shape[2:], out.view(len(out), -1)
-        product = torch.empty_like(flat)
-        for n in range(len(g)):
-            patches = unfold(a[n : n + 1], kernel, self.dilation, self.padding, self.stride)[0]
-            torch.mm(g[n], patches.T, out=product)
-            flat.addcmul_(product, product)
 
 
 @dataclass(frozen=True)
