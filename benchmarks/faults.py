@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ from sqlalchemy import select
 
 from app.core.db import reading
 from app.core.digests import sha256_of
-from app.domain.lifecycle import JobStatus, is_final
+from app.domain.lifecycle import JobKind, JobStatus, is_final
 from app.signing_keys import heads
-from app.tables import AuditReport, ForgetRequest, Job, ModelVersion, Tenant
+from app.tables import AuditReport, ForgetRequest, Job, JobEvent, ModelVersion, Tenant
 from benchmarks import material
 from benchmarks.accounts import Account, Found, running_again, settle, spread
 from benchmarks.environment import environment
@@ -258,21 +258,24 @@ class Storm:
     victims: dict[str, list[Victim]] = field(default_factory=dict)
 
     def rage(self, faults: int, only: frozenset[str] = frozenset()) -> None:
-        """So many faults. Three in four wait until jobs run again; the others come while the last one is mended."""
+        """So many faults, each at a moment drawn anew."""
         kinds = [kind for kind, applies in KINDS.items() if applies(self) and kind in (only or KINDS)]
         deck: list[str] = []
         for number in range(faults):
             if not deck:
                 deck = self.random.sample(kinds, len(kinds))
             kind = deck.pop()
-            if self.random.random() < 0.75:
-                until(lambda: bool(_running()), 60)
-                time.sleep(self.random.uniform(0, 3))
+            self._wait_for(self.random.choice(MOMENTS))
             print(f"{number + 1:4d} {kind}", flush=True)
             getattr(self, f"_{kind}")()
             self.struck[kind] += 1
             self.stack.start()  # whatever ended is started again, as by an init system
         self._mend()
+
+    def _wait_for(self, moment: Callable[[datetime], bool]) -> None:
+        since = datetime.now(UTC)
+        until(lambda: patiently(lambda: moment(since)), MOMENT_SECONDS)
+        time.sleep(self.random.uniform(0, 2))
 
     def recoveries(self, kind: str) -> list[float]:
         """Seconds from each fault of a kind until the jobs that it interrupted ran again."""
@@ -387,6 +390,31 @@ class Storm:
         self.stack.start()
         self.stack.wait_until_ready()
 
+
+def _at_once(_since: datetime) -> bool:
+    return True
+
+
+def _work_has_begun(since: datetime) -> bool:
+    """A child has said how far it is."""
+    with reading() as session:
+        told = select(JobEvent.id).where(JobEvent.type == "progress", JobEvent.at > since)
+        return session.scalars(told.limit(1)).first() is not None
+
+
+def _work_is_done(since: datetime) -> bool:
+    """A request has completed, so that there is something to be lost."""
+    with reading() as session:
+        done = select(Job.id).where(
+            Job.kind == JobKind.UNLEARNING, Job.status == JobStatus.SUCCEEDED, Job.finished_at > since
+        )
+        return session.scalars(done.limit(1)).first() is not None
+
+
+MOMENTS = (_at_once, _work_has_begun, _work_has_begun, _work_is_done)
+"""When a fault comes, and up to two seconds later: while the last one is being mended, while jobs run, or after one."""
+MOMENT_SECONDS = 60.0
+"""If it does not come, the next fault does not wait for it."""
 
 KINDS: Mapping[str, Callable[[Storm], bool]] = {
     "kill_child": lambda _: True,
