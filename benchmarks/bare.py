@@ -38,6 +38,6 @@ def _transaction() -> Iterator[Connection]:
 @app.post("/rows", status_code=202)
 def add(wish: Wish, connection: Annotated[Connection, Depends(_transaction, scope="function")]) -> dict[str, str]:
     """One row."""
-    row = {"id": new_id("row"), "body": wish.model_dump()}
-    connection.execute(insert(rows), row)
-    return {"id": row["id"]}
+    row_id = new_id("row")
+    connection.execute(insert(rows), {"id": row_id, "body": wish.model_dump()})
+    return {"id": row_id}

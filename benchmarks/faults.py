@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,7 +106,7 @@ def run(executor: str, faults: int, seed: int, keep: Path | None, only: frozense
         manifest = material.write_manifest(folder / "data" / "tiny.parquet")
         opened = local if executor == "local" else celery
         settings = SETTINGS if executor == "local" else {**SETTINGS, "concurrency": 1}
-        stack = exits.enter_context(opened(folder / "home", prefix=folder / "data", **settings))
+        stack = exits.enter_context(opened(folder / "home", prefix=folder / "data", settings=settings))
         with httpx.Client(base_url=stack.url, headers=stack.headers, timeout=60) as http:
             subject = material.register(http, manifest, material.weights())
         callers = Callers(stack, subject)
@@ -129,11 +129,13 @@ def run(executor: str, faults: int, seed: int, keep: Path | None, only: frozense
             "wrong": _named(account),
             "surprises": callers.surprises,
             "chain_intact": _chains_hold(),
-            "recovery_seconds": spread(storm.recoveries("kill_worker")),
-            "recovery_seconds_by_fault": {kind: spread(storm.recoveries(kind)) for kind in sorted(storm.victims)},
+            "recovery_seconds": spread(storm.recoveries(storm.alone)),
+            "recovery_seconds_among_other_faults": {
+                kind: spread(storm.recoveries(victims)) for kind, victims in sorted(storm.victims.items())
+            },
             "by_kind": dict(sorted(storm.struck.items())),
             "answers_lost_and_asked_again": callers.replayed,
-            "refused_by_the_fence": _lines(stack, "was lost"),
+            "frozen_workers": dict(storm.woken),
             "attempts": _attempts(),
             "storm_seconds": round(storm_seconds),
             "seconds": round(time.monotonic() - started),
@@ -256,6 +258,9 @@ class Storm:
     disk: Path | None = None
     struck: Counter[str] = field(default_factory=Counter)
     victims: dict[str, list[Victim]] = field(default_factory=dict)
+    woken: Counter[str] = field(default_factory=Counter)
+    alone: set[Victim] = field(default_factory=set)
+    """Those that no further fault kept from recovering."""
 
     def rage(self, faults: int, only: frozenset[str] = frozenset()) -> None:
         """So many faults, each at a moment drawn anew."""
@@ -277,10 +282,10 @@ class Storm:
         until(lambda: patiently(lambda: moment(since)), MOMENT_SECONDS)
         time.sleep(self.random.uniform(0, 2))
 
-    def recoveries(self, kind: str) -> list[float]:
-        """Seconds from each fault of a kind until the jobs that it interrupted ran again."""
+    def recoveries(self, victims: Collection[Victim]) -> list[float]:
+        """Seconds from a fault until the job that it interrupted ran again, where it did not end all the same."""
         found = []
-        for victim in self.victims.get(kind, []):
+        for victim in victims:
             with reading() as session:
                 at = running_again(session.get_one(Job, victim.job_id).transitions, victim.attempt)
             if at is not None:
@@ -296,9 +301,13 @@ class Storm:
 
     def _kill_worker(self) -> None:
         supervisor = self._one_that_works()
-        self._struck("kill_worker", supervisor)
+        held = self._struck("kill_worker", supervisor)
         _send(supervisor, signal.SIGKILL)
         time.sleep(self.random.uniform(0, 1))
+        self.stack.start()
+        if self.random.random() < 0.5:  # no other fault until it has recovered, so that the time is its own
+            until(lambda: all(map(_taken_away, held)), MOMENT_SECONDS)
+            self.alone |= {victim for victim in held if _taken_away(victim)}
 
     def _kill_api(self) -> None:
         # With a request on its way: whether it was accepted, only a second try will tell.
@@ -362,10 +371,13 @@ class Storm:
             self.stack.processes["api"].signal(signal.SIGKILL)
             self.stack.processes["api"].wait()
             self.stack.start()
-        until(lambda: all(_taken_away(victim) for victim in held), 4 * float(SETTINGS["lease_seconds"]))
+        given_away = until(lambda: all(map(_taken_away, held)), 4 * float(SETTINGS["lease_seconds"]))
         for pid in children:
             _send(pid, signal.SIGCONT)
-        time.sleep(self.random.uniform(0, 3))
+        ended = until(lambda: bool(set(children) - self.stack.running().keys()), self.random.uniform(1, 10))
+        if held and given_away:
+            self.woken["their job was another's when they woke up"] += 1
+            self.woken["ran on to where the fence refused them"] += ended  # a spare does not end by itself
         _send(supervisor, signal.SIGCONT)
 
     def _one_that_works(self) -> int:
@@ -528,10 +540,6 @@ def _attempts() -> dict[str, float | int | None]:
 def _chains_hold() -> bool:
     with reading() as session:
         return all(heads.verify(session, tenant.id) is None for tenant in session.scalars(select(Tenant)))
-
-
-def _lines(stack: Stack, words: str) -> int:
-    return sum(process.log.read_text(errors="replace").count(words) for process in stack.processes.values())
 
 
 def _named(account: Account) -> dict[str, list[str]]:

@@ -38,6 +38,8 @@ PER_MODEL = 20
 """Requests in flight of one model, where something else is measured than many requests of one model."""
 METHOD = {"name": "finetune", "epochs": 1}
 AUDIT = {"metrics": [{"name": "accuracy"}]}
+Call = tuple[str, str, Any, dict[str, str]]
+"""Method, path, body, headers."""
 POLLS_PER_REQUEST = 19
 """In the long run: one request in twenty submits, the others poll."""
 DRAIN_SECONDS = 24 * 3600.0
@@ -78,12 +80,12 @@ def main() -> None:
         RESULT.write_text(json.dumps({**figures, "environment": environment()}, indent=2) + "\n")
 
 
-def routes(size: Size, _: int) -> dict[str, Any]:
+def routes(size: Size, _requests: int) -> dict[str, Any]:
     """Submitting, beside a bare route in the same minutes; and polling."""
     with _service(workers=0) as (stack, subject), _bare(stack) as bare:
         wishes = _wishes(subject)
         ours, theirs, waits = [], [], []
-        for _round in range(size.rounds):
+        for _ in range(size.rounds):
             bodies = [next(wishes) for _ in range(size.posts)]
             seconds, took = _together(
                 stack.url, stack.headers, [("POST", "/forget-requests", body, {}) for body in bodies]
@@ -104,7 +106,7 @@ def routes(size: Size, _: int) -> dict[str, Any]:
         }
 
 
-def coalescing(_: Size, requests: int) -> dict[str, Any]:
+def coalescing(_size: Size, requests: int) -> dict[str, Any]:
     """Requests of one model, submitted while no worker runs: how many jobs they become, and what those cost."""
     with (
         _service(workers=1) as (stack, subject),
@@ -140,25 +142,25 @@ def coalescing(_: Size, requests: int) -> dict[str, Any]:
         }
 
 
-def long_run(size: Size, _: int) -> dict[str, Any]:
+def long_run(size: Size, _requests: int) -> dict[str, Any]:
     """The memory of the API's process over many requests."""
     with _service(workers=0) as (stack, subject):
         wishes = _wishes(subject)
         series = []
         for done in range(0, size.long_run, size.step):
             for _batch in range(size.step // (100 * (POLLS_PER_REQUEST + 1)) or 1):
-                posts = [("POST", "/forget-requests", next(wishes), {}) for _ in range(100)]
-                _, _ = _together(stack.url, stack.headers, posts)
+                posts: list[Call] = [("POST", "/forget-requests", next(wishes), {}) for _ in range(100)]
+                _together(stack.url, stack.headers, posts)
                 with reading() as session:
                     newest = session.scalars(select(ForgetRequest.id).order_by(ForgetRequest.id.desc()).limit(1)).one()
-                polls = [("GET", f"/forget-requests/{newest}", None, {})] * (100 * POLLS_PER_REQUEST)
+                polls: list[Call] = [("GET", f"/forget-requests/{newest}", None, {})] * (100 * POLLS_PER_REQUEST)
                 _together(stack.url, stack.headers, polls)
             series.append({"requests": done + size.step, "rss_mb": round(_rss_mb(stack.processes["api"].pid), 1)})
             print(series[-1], flush=True)
         return {"memory": series}
 
 
-def waiting(size: Size, _: int) -> dict[str, Any]:
+def waiting(size: Size, _requests: int) -> dict[str, Any]:
     """From POST to `running`, where a worker is idle."""
     executors: tuple[Literal["local", "celery"], ...] = ("local", "celery")
     medians = {}
@@ -175,8 +177,6 @@ PARTS: dict[str, Callable[[Size, int], dict[str, Any]]] = {
     "coalescing": coalescing,
     "long_run": long_run,
 }
-
-Call = tuple[str, str, Any, dict[str, str]]
 
 
 @contextmanager

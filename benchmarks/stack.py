@@ -153,20 +153,20 @@ class Stack:
 
 
 @contextlib.contextmanager
-def local(home: Path, *, prefix: Path, **settings: object) -> Iterator[Stack]:
+def local(home: Path, *, prefix: Path, settings: Settings | None = None) -> Iterator[Stack]:
     """The embedded service on a free port."""
-    yield from _run(Stack("local", home, "", "", {}), prefix, settings, {})
+    yield from _run(Stack("local", home, "", "", {}), prefix, settings or {}, {})
 
 
 @contextlib.contextmanager
-def celery(home: Path, *, prefix: Path, durable: bool = True, workers: int = 2, **settings: object) -> Iterator[Stack]:
+def celery(home: Path, *, prefix: Path, settings: Settings | None = None, workers: int = 2) -> Iterator[Stack]:
     """The service on PostgreSQL and Redis, both private, with so many Celery workers."""
     servers = home.parent / "servers"
     for name in ("postgresql", "redis"):
         (servers / name).mkdir(parents=True)
     for folder in (home.parent, servers):
         folder.chmod(0o755)  # PostgreSQL may not run as root, and must get to its folder
-    with PostgreSQL(servers / "postgresql", durable=durable) as postgresql, Redis(servers / "redis") as redis:
+    with PostgreSQL(servers / "postgresql", durable=True) as postgresql, Redis(servers / "redis") as redis:
         engine = create_engine(postgresql.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text("CREATE DATABASE unlearn"))
@@ -175,7 +175,7 @@ def celery(home: Path, *, prefix: Path, durable: bool = True, workers: int = 2, 
             "executor": "celery",
             "database_url": postgresql.url.set(database="unlearn").render_as_string(hide_password=False),
             "redis_url": redis.url,
-            **settings,
+            **(settings or {}),
         }
         names = [f"worker-{number}" for number in range(1, workers + 1)]
         commands = {name: [*CELERY, "-n", f"{name}@%h"] for name in names}

@@ -108,7 +108,7 @@ async def _of_the_router(request: Request, error: Exception) -> Response:
 
 
 async def _database_away(request: Request, error: Exception) -> Response:
-    log.warning("the database does not answer", exc_info=error)
+    log.warning("the database does not answer: %s", str(error).partition("\n")[0])
     problem = Unavailable(
         "The database does not answer. Nothing was changed unless the answer to a commit was lost: ask again, with the "
         "same Idempotency-Key where there was one.",
