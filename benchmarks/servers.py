@@ -50,10 +50,18 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers; what its predecessor leaves behind may keep it from that for a while."""
         end = time.monotonic() + PATIENCE_SECONDS
+        # Whoever looks for the processes of a service by its settings must not find its servers.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("UNLEARN_")}
         while True:
             with (self.folder / "log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    self.command(), user=self.owner, cwd=self.folder, stdout=log, stderr=log, process_group=0
+                    self.command(),
+                    user=self.owner,
+                    cwd=self.folder,
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0,
                 )
             if _until(self.answers, self._process, end):
                 return
