@@ -7,11 +7,12 @@ import time
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import torch
 
+from benchmarks import stack
 from benchmarks.environment import environment
 from worker import demo
 
@@ -40,16 +41,18 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def measure(folder: Path, requests: int) -> list[dict[str, float]]:
+def measure(folder: Path, requests: int, *, executor: Literal["local", "celery"] = "local") -> list[dict[str, float]]:
     """Seconds from just before the POST to `running` and to the first progress event, for each request."""
     pictures = demo.planted(demo.digits())
     demo.write_manifest(pictures, folder / "data" / "pictures.parquet")
     architecture = demo.architecture_of(demo.DIGITS, pictures)
     weights, normalisation = demo.train_classifier(demo.DIGITS, architecture, pictures, folder)
-    key = demo.run_unlearn("init", "--home", str(folder / "home"), "--data-prefix", str(folder / "data"))
     positions = pictures.train.nonzero().flatten()[:requests]
-    headers = {"Authorization": f"Bearer {key}"}
-    with demo.service(folder / "home") as url, httpx.Client(base_url=url, headers=headers) as http:
+    opened = stack.local if executor == "local" else stack.celery
+    with (
+        opened(folder / "home", prefix=folder / "data") as running,
+        httpx.Client(base_url=running.url, headers=running.headers) as http,
+    ):
         client = demo.Client(http)
         client.register(folder / "data" / "pictures.parquet", architecture, normalisation, demo.DIGITS.recipe, weights)
         return [wait_of(client, torch.tensor([position])) for position in positions.tolist()]

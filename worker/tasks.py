@@ -4,15 +4,22 @@ A message is acknowledged before the job runs: the lease in the database, not th
 died. With late acknowledgement long jobs ran two and three times.
 """
 
+import logging
+import time
 from collections.abc import Callable
 from functools import cache
 
 from celery import Celery, signals
+from sqlalchemy.exc import OperationalError
 
 from app.core.settings import get_settings
 from app.outbox.doorbells import TASK
 from worker.housekeeping import Housekeeping
 from worker.supervisor import Supervisor
+
+AGAIN_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 def create_celery(make_supervisor: Callable[[], Supervisor]) -> Celery:
@@ -36,13 +43,28 @@ def create_celery(make_supervisor: Callable[[], Supervisor]) -> Celery:
     return celery
 
 
+def persist(supervisor: Supervisor, job_id: str) -> None:
+    """Run the job as soon as the database answers.
+
+    The message is acknowledged: if it were given up here, the job would wait until the reaper announces it again.
+    """
+    while not supervisor.closing:
+        try:
+            supervisor.run(job_id)
+        except OperationalError:
+            log.warning("%s: the database does not answer", job_id)
+            time.sleep(AGAIN_SECONDS)
+        else:
+            return
+
+
 def _register(celery: Celery, make_supervisor: Callable[[], Supervisor]) -> None:
     """Add the task; its supervisor is made when the worker is ready, and not where messages are only sent."""
     supervisor = cache(make_supervisor)
 
     @celery.task(name=TASK)  # type: ignore[untyped-decorator]
     def run_job(job_id: str) -> None:
-        supervisor().run(job_id)
+        persist(supervisor(), job_id)
 
     @cache
     def housekeeping() -> Housekeeping:

@@ -13,14 +13,22 @@ from sqlalchemy.orm import Session
 from app.core.settings import get_settings
 
 READ_ONLY = "unlearn_read_only"
+LOCK_SECONDS = 30
+"""How long a process that stands still in the middle of a transaction may keep the others from going on."""
 
 
 @cache
 def engine_for(url: str) -> Engine:
     """One engine a process and URL; SQLite in WAL mode, writers queue for at most 30 s."""
     if not url.startswith("sqlite"):
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=20)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False})
+        # The server ends the session of a frozen worker that holds the lock of a job, or of the audit log.
+        arguments = {"options": f"-c idle_in_transaction_session_timeout={LOCK_SECONDS}s"}
+        return create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=arguments
+        )
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False}
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

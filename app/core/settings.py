@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     """Jobs at once on one worker machine."""
     lease_seconds: Annotated[float, Field(ge=1)] = 60
     """A job whose worker has not renewed its lease for so long is given to another."""
-    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 3
     """Starts of a job before it is given up as lost."""
     fisher_shards: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs that share the pass over the training data for a new version's Fisher diagonal."""

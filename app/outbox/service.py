@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 def publish(session: Session, job: Job) -> None:
     """Have the job announced once the transaction has committed. A job has one row, however often it is announced."""
+    at = now(session)
     message = session.scalars(select(OutboxMessage).where(OutboxMessage.job_id == job.id).with_for_update()).first()
     if message is None:
         message = OutboxMessage(id=new_id("out"), tenant_id=job.tenant_id, job_id=job.id)
         session.add(message)
-    message.created_at = now(session)
-    message.sent_at = None
+    message.created_at, message.sent_at = at, None
     session.flush()
 
 

@@ -1,6 +1,7 @@
 """Every error as `application/problem+json` (RFC 9457), with nothing of the caller's data in it."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -10,11 +11,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
-from app.core.errors import BadRequest, FieldError, Invalid, Problem
+from app.core.errors import BadRequest, FieldError, Invalid, Problem, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
+
+log = logging.getLogger(__name__)
+
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CODES = {404: "no_such_path", 405: "method_not_allowed", 413: "content_too_large"}
 _DETAILS = {
@@ -74,6 +80,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_the_router)
+    for away in (OperationalError, NoConnection):
+        app.add_exception_handler(away, _database_away)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -97,6 +105,17 @@ async def _of_the_router(request: Request, error: Exception) -> Response:
         headers=error.headers,
     )
     return respond(problem, request.scope["path"], status=status, title=HTTPStatus(status).phrase)
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    log.warning("the database does not answer: %s", str(error).partition("\n")[0])
+    problem = Unavailable(
+        "The database does not answer. Nothing was changed unless the answer to a commit was lost: ask again, with the "
+        "same Idempotency-Key where there was one.",
+        code="database_unavailable",
+        headers={"Retry-After": "5"},
+    )
+    return respond(problem, request.scope["path"])
 
 
 async def _unexpected(request: Request, _error: Exception) -> Response:

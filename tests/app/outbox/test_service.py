@@ -10,7 +10,7 @@ from app.jobs import service as jobs
 from app.outbox.doorbells import CeleryDoorbell, DoorbellFailed, NoDoorbell, PipeDoorbell
 from app.outbox.service import publish, relay
 from app.tables import Job, OutboxMessage, Tenant
-from tests.services import free_port
+from benchmarks.servers import free_port
 
 
 class Broken:

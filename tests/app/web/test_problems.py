@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.core.settings import get_settings
 from app.tables import ApiKey, Dataset, OutboxMessage
@@ -123,6 +124,19 @@ def test_what_nobody_expected_is_a_500_without_internals(lone: Rig, monkeypatch:
     answer = lone.get("/datasets")
 
     problem(answer, 500, "internal_error")
+    assert CANARY not in answer.text
+
+
+def test_a_database_that_does_not_answer_is_a_503_to_be_tried_again(lone: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: object, **_options: object) -> None:
+        raise OperationalError("SELECT", None, Exception(CANARY))
+
+    monkeypatch.setattr("app.datasets.service.fetch", away)
+
+    answer = lone.get("/datasets")
+
+    assert problem(answer, 503, "database_unavailable")["retryable"]
+    assert answer.headers["Retry-After"] == "5"
     assert CANARY not in answer.text
 
 
