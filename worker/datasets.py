@@ -116,6 +116,17 @@ def validate(manifest: Manifest, *, classes: int, index_path: Path, run: Run) ->
     return Facts(manifest.sha256(), total, next(iter(shapes)), counts)
 
 
+def read_index(path: Path) -> dict[str, Tensor]:
+    """`positions`, `labels` `(N,)` int64 and `train`, `test`, `validation` `(N,)` bool, ordered by position."""
+    table = pq.read_table(path, columns=["position", "label", "split"]).sort_by("position")
+    splits = table["split"].to_pylist()
+    return {
+        "positions": torch.from_numpy(table["position"].to_numpy().copy()),
+        "labels": torch.from_numpy(table["label"].to_numpy().copy()),
+        **{split: torch.tensor([s == split for s in splits]) for split in SPLITS},
+    }
+
+
 def _check_columns(manifest: Manifest) -> None:
     if not manifest.files:
         raise Invalid("the folder has no .parquet file", code="empty_dataset")

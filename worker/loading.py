@@ -31,7 +31,7 @@ from app.models.schemas import Augmentation, RandomCrop, TrainingRecipe
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.transforms.mask import MaskParams
 from worker import artifacts, registry
-from worker.datasets import SPLITS, Manifest, examples_at
+from worker.datasets import Manifest, examples_at, read_index
 from worker.numerics import augmentation
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Change, Examples, Normalisation
@@ -70,14 +70,7 @@ class Data:
     @cached_property
     def index(self) -> dict[str, Tensor]:
         """`positions`, `labels` `(N,)` int64 and `train`, `test`, `validation` `(N,)` bool, ordered by position."""
-        table = pq.read_table(Path(self.dataset.index_path or ""), columns=["position", "label", "split"])
-        table = table.sort_by("position")
-        splits = table["split"].to_pylist()
-        return {
-            "positions": torch.from_numpy(table["position"].to_numpy().copy()),
-            "labels": torch.from_numpy(table["label"].to_numpy().copy()),
-            **{split: torch.tensor([s == split for s in splits]) for split in SPLITS},
-        }
+        return read_index(Path(self.dataset.index_path or ""))
 
     @cached_property
     def manifest(self) -> Manifest:

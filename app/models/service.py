@@ -17,7 +17,7 @@ from app.jobs import service as jobs
 from app.jobs.schemas import ProgressOut
 from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
 from app.models.schemas import FisherIn, FisherOut, ModelIn, ModelOut, RandomCrop, Role, TrainingRecipe, VersionOut
-from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
+from app.tables import ForgetRequest, Job, Model, ModelVersion
 from app.web.pages import Page, Paging, fetch
 from app.web.text import is_id
 
@@ -25,7 +25,7 @@ from app.web.text import is_id
 def register(session: Session, wish: ModelIn, *, tenant_id: str, actor: str) -> Model:
     """Register a model; the data set that it was trained on must be ready, and fit."""
     dataset = datasets.ready(session, wish.dataset, tenant_id=tenant_id, pointer="/dataset")
-    _check_fit(wish, dataset)
+    check_fit(wish, shape=tuple(dataset.input_shape or ()), classes=dataset.classes)
     model = Model(
         id=new_id("mod"),
         tenant_id=tenant_id,
@@ -45,9 +45,9 @@ def register(session: Session, wish: ModelIn, *, tenant_id: str, actor: str) -> 
     return model
 
 
-def _check_fit(wish: ModelIn, dataset: Dataset) -> None:
-    shape = tuple(dataset.input_shape or ())
-    misfit = wish.architecture.misfit(shape, dataset.classes)
+def check_fit(wish: ModelIn, *, shape: tuple[int, ...], classes: int) -> None:
+    """The network, its preprocessing and its recipe are for such inputs and classes."""
+    misfit = wish.architecture.misfit(shape, classes)
     if misfit is not None:
         raise invalid_field("/architecture", misfit, code="architecture_misfit")
     for name in ("mean", "std"):
