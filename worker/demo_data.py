@@ -43,7 +43,7 @@ def main(folder: Annotated[Path, typer.Argument(help="Where they are written; it
             "dataset": "digits",
             "architecture": {"name": "small_cnn", "input_shape": [1, 8, 8], "classes": 10, "width": 8, "hidden": 64},
             "preprocessing": {"mean": [0.305], "std": [0.377]},
-            "recipe": {"learning_rate": 0.05, "epochs": 20, "batch_size": 64},
+            "recipe": {"learning_rate": 0.05, "epochs": 12, "batch_size": 64},
         },
     }
     for name, document in documents.items():

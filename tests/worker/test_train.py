@@ -158,7 +158,9 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "data that is not there": (lambda d, _: d.update(path=d["path"] + ".gone"), "/path"),
     "a column that is not there": (lambda d, _: d["columns"].update(input="image"), "input (image)"),
     "a rate below zero": (lambda _d, m: m["recipe"].update(learning_rate=-1), "/recipe/learning_rate"),
-    "a rate that diverges": (lambda _, m: m["recipe"].update(learning_rate=100, weight_decay=1, epochs=40), "lower the learning rate"),
+    "a rate that diverges": (
+        lambda _, m: m["recipe"].update(learning_rate=100, weight_decay=1, epochs=40), "lower the learning rate",
+    ),
 }  # fmt: skip
 
 
