@@ -8,6 +8,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.text_bag import TextBagParams
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
 from app.methods.amun import AmunParams
@@ -53,8 +54,9 @@ from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
+from app.transforms.phrase import PhraseParams
 from app.transforms.tile import TileParams
-from worker.architectures import mlp, resnet18, small_cnn, vit
+from worker.architectures import mlp, resnet18, small_cnn, text_bag, vit
 from worker.architectures.sisa import build as build_shards
 from worker.methods.amun import amun
 from worker.methods.bad_teacher import bad_teacher
@@ -99,7 +101,7 @@ from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.problem import Problem
 from worker.numerics.weights import Build
-from worker.transforms import color, line, mask, patch, tile
+from worker.transforms import color, line, mask, patch, phrase, tile
 
 
 class Pair(NamedTuple):
@@ -158,6 +160,7 @@ ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     Resnet18Params: resnet18.build,
     SisaNetworkParams: lambda params, seed: build_shards(params, seed, builder(params.member)),
     SmallCnnParams: small_cnn.build,
+    TextBagParams: text_bag.build,
     VitParams: vit.build,
 }
 TRANSFORMS: Mapping[type[TransformParams], Pair] = {
@@ -165,6 +168,7 @@ TRANSFORMS: Mapping[type[TransformParams], Pair] = {
     LineParams: Pair(line.apply, line.remove),
     MaskParams: Pair(mask.apply, mask.remove),
     PatchParams: Pair(patch.apply, patch.remove),
+    PhraseParams: Pair(phrase.apply, phrase.remove),
     TileParams: Pair(tile.apply, tile.remove),
 }
 

@@ -20,14 +20,14 @@ from torch import Tensor
 from app.core.errors import Invalid, Problem, invalid_field
 from app.datasets.schemas import DatasetIn
 from app.models.schemas import ModelIn
-from app.models.service import check_fit
+from app.models.service import check_fit, seen_shape
 from worker import artifacts, registry
 from worker.checkpoints import read_checkpoint, write_checkpoint
 from worker.datasets import SPLITS, Facts, Manifest, examples_at, read_index, validate
-from worker.loading import recipe_of
+from worker.loading import normalisation_of, recipe_of
 from worker.numerics.errors import EmptyExamples, NumericsError
 from worker.numerics.evaluation import logits
-from worker.numerics.examples import Examples, Normalisation
+from worker.numerics.examples import Examples
 from worker.numerics.outcome import Model
 from worker.numerics.run import Checkpoint, Fact, Quiet, Run
 from worker.numerics.training import train
@@ -182,7 +182,7 @@ def carry_out(wish: Wish, out: Path, named: Path) -> str:
     with _bars() as bars:
         run = Watched(unfinished, bars)
         facts = validate(wish.manifest, classes=wish.dataset.classes, index_path=unfinished / "index.parquet", run=run)
-        check_fit(wish.model, shape=facts.input_shape, classes=wish.dataset.classes)
+        check_fit(wish.model, kind=facts.input_kind, shape=facts.input_shape, classes=wish.dataset.classes)
         _check_same(unfinished, wish.asked(facts.sha256))
         splits = _splits(wish, facts, read_index(unfinished / "index.parquet"))
         weights, accuracies = trained(wish, splits, run)
@@ -210,14 +210,13 @@ def trained(wish: Wish, splits: dict[str, Examples], run: Run) -> tuple[Weights,
 
 
 def _splits(wish: Wish, facts: Facts, index: dict[str, Tensor]) -> dict[str, Examples]:
-    preprocessing = wish.model.preprocessing
     return {
         split: examples_at(
             wish.manifest,
             index["positions"][index[split]],
             index["labels"][index[split]],
-            input_shape=facts.input_shape,
-            normalisation=Normalisation(tuple(preprocessing.mean), tuple(preprocessing.std)),
+            input_shape=seen_shape(wish.model.preprocessing, facts.input_shape),
+            normalisation=normalisation_of(wish.model.preprocessing),
             budget_bytes=wish.budget_bytes,
         )
         for split in SPLITS

@@ -191,7 +191,7 @@ def test_the_demo_data_are_the_digits_and_documents_that_fit(tmp_path: Path) -> 
     model = ModelIn.model_validate_json((tmp_path / "digits" / "model.json").read_bytes())
     manifest = Manifest(Path(dataset.path), dataset.columns.model_dump())
     facts = validate(manifest, classes=dataset.classes, index_path=tmp_path / "index.parquet", run=Quiet())
-    command.check_fit(model, shape=facts.input_shape, classes=dataset.classes)
+    command.check_fit(model, kind=facts.input_kind, shape=facts.input_shape, classes=dataset.classes)
     pictures = demo_data.digits()
     index = read_index(tmp_path / "index.parquet")
     assert torch.equal(index["labels"], pictures.labels)
