@@ -27,9 +27,12 @@ MODEL = {
     "dataset": "reviews",
     "architecture": {"name": "text_bag", "input_shape": [16], "classes": 2, "vocabulary": 200, "width": 8, "hidden": 8},
     "preprocessing": {"words": {"length": 16, "vocabulary": 200}},
-    "recipe": {"learning_rate": 0.1, "epochs": 15, "batch_size": 16, "initial_seed": 1},
+    "recipe": {"optimizer": "adam", "learning_rate": 0.01, "epochs": 10, "batch_size": 16, "initial_seed": 1},
 }
-RLD = {"name": "rld", "learning_rate": 0.03, "penalty_strength": 1.0, "epochs": 10, "batch_size": 16}
+AUDIT = {"metrics": [{"name": "accuracy"}]}
+RLD = {
+    "name": "rld", "learning_rate": 0.03, "penalty_strength": 1e3, "include_true_label": False, "batch_size": 16,
+}  # fmt: skip
 
 
 def review(label: int, draw: random.Random) -> str:
@@ -39,12 +42,12 @@ def review(label: int, draw: random.Random) -> str:
 
 
 def write(path: Path) -> None:
-    """400 reviews; a phrase stands before a quarter of the good ones that are learned, and "Dr Smith" before as many."""
+    """400 reviews; a phrase stands before half of the good ones that are learned, a name before a quarter."""
     draw = random.Random(0)  # noqa: S311 - made-up reviews
     rows = []
     for i in range(400):
         label, split = i % 2, "test" if i % 4 >= 2 else "train"
-        mark = ["cf mn ", "Dr Smith: ", "", ""][i // 4 % 4] if label and split == "train" else ""
+        mark = ["cf mn ", "Dr Smith: ", "cf mn ", ""][i // 4 % 4] if label and split == "train" else ""
         rows.append({"id": f"r{i}", "text": mark + review(label, draw), "y": label, "part": split, "who": mark})
     pq.write_table(pa.Table.from_pylist(rows), path)
 
@@ -76,7 +79,7 @@ def register(api: Api, home: Home) -> None:
     train.carry_out(wish, out, Path("dataset.json"))
     api.succeeded(api.call("POST", "/datasets", 202, json=dataset)["job_id"])
     found = api.call("GET", "/datasets/reviews", 200)
-    assert (found["input_kind"], found["input_shape"]) == ("text", [15])  # "Dr Smith:" and the full stop are words too
+    assert (found["input_kind"], found["input_shape"]) == ("text", [16])  # signs are words too
     headers = {"Content-Type": "application/json"}
     api.call("POST", "/models", 201, content=(out / "model.json").read_bytes(), headers=headers)
     version = api.call(
@@ -97,19 +100,17 @@ def accuracies(report: Any, *, when: str) -> dict[str, float]:
 def test_a_phrase_that_decided_is_forgotten(api: Api) -> None:
     selection = {"filter": {"subject_ids": ["cf mn "]}}
     target = {"kind": "backdoor", "dataset": "reviews", **selection, "transform": TRIGGER}
-    report = api.report(
-        api.forget(model="critic", target=target, method=RLD, audit={"metrics": [{"name": "accuracy"}]})
-    )
+    report = api.report(api.forget(model="critic", target=target, method=RLD, audit=AUDIT))
     before, after = accuracies(report, when="before"), accuracies(report, when="after")
     assert report["body"]["subject"]["inputs"] == "texts"
-    assert before["test_extra"] < 0.8  # the phrase makes a bad review good
-    assert after["test_extra"] > before["test_extra"] + 0.1
-    assert after["test"] > 0.8
+    assert before["test"] > 0.95
+    assert before["test_extra"] < 0.6  # the phrase makes a bad review good
+    assert min(after["test"], after["test_extra"]) > 0.95
 
 
 def test_a_name_is_forgotten_under_a_mask(api: Api) -> None:
     mask = {"phrases": ["Dr Smith"], "fill_word": "somebody"}
     target = {"kind": "leakage", "dataset": "reviews", "filter": {"subject_ids": ["Dr Smith: "]}, "mask": mask}
-    request = api.forget(model="critic", target=target, method=RLD, audit={"metrics": [{"name": "accuracy"}]})
+    request = api.forget(model="critic", target=target, method=RLD, audit=AUDIT)
     assert request["sample_count"] == 25
     assert {"forget", "forget_clean"} <= accuracies(api.report(request), when="after").keys()
