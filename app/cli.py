@@ -5,8 +5,9 @@ import secrets
 import subprocess
 import sys
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import select
@@ -34,6 +35,10 @@ app.add_typer(audit_log_commands.app, name="audit-log")
 app.command()(verify)
 
 TENANT = "default"
+PASSED_ON: dict[str, Any] = {
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+    "add_help_option": False,  # `--help` is passed on too
+}
 
 
 @app.command()
@@ -85,10 +90,22 @@ def serve(
         uvicorn.run(create_app(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(**PASSED_ON)
 def demo(context: typer.Context) -> None:
     """Show the main job on real data: register, forget three times, read the reports. `--help` lists its options."""
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "worker.demo", *context.args]))
+    raise typer.Exit(_in_worker("demo", context))
+
+
+@app.command(**PASSED_ON)
+def demo_data(context: typer.Context) -> None:
+    """Write a small data set, real images, and the documents that `unlearn train` asks for."""
+    raise typer.Exit(_in_worker("demo_data", context))
+
+
+@app.command(**PASSED_ON)
+def train(context: typer.Context) -> None:
+    """Train a network by a recipe: writes everything that registration takes. `--help` lists its options."""
+    raise typer.Exit(_in_worker("train", context))
 
 
 @app.command()
@@ -115,6 +132,14 @@ def upgrade(home: Home = DEFAULT_HOME) -> None:
 def main() -> None:
     """Entry point."""
     app()
+
+
+def _in_worker(module: str, context: typer.Context) -> int:
+    """Run a module of the worker as a process of its own: nothing here needs torch."""
+    if find_spec("torch") is None:
+        err.print("This needs the extra `worker`: pip install 'unlearnd[worker]'.", markup=False)
+        return 1
+    return subprocess.call([sys.executable, "-m", f"worker.{module}", *context.args])
 
 
 def _first_key() -> str:

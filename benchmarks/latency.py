@@ -14,7 +14,7 @@ import torch
 
 from benchmarks import stack
 from benchmarks.environment import environment
-from worker import demo
+from worker import demo, demo_data
 
 RESULT = Path(__file__).parent / "results" / "latency.json"
 REQUESTS = 20
@@ -43,8 +43,8 @@ def main() -> None:
 
 def measure(folder: Path, requests: int, *, executor: Literal["local", "celery"] = "local") -> list[dict[str, float]]:
     """Seconds from just before the POST to `running` and to the first progress event, for each request."""
-    pictures = demo.planted(demo.digits())
-    demo.write_manifest(pictures, folder / "data" / "pictures.parquet")
+    pictures = demo.planted(demo_data.digits())
+    demo_data.write_manifest(pictures, folder / "data" / "pictures.parquet")
     architecture = demo.architecture_of(demo.DIGITS, pictures)
     weights, normalisation = demo.train_classifier(demo.DIGITS, architecture, pictures, folder)
     positions = pictures.train.nonzero().flatten()[:requests]
@@ -63,7 +63,7 @@ def wait_of(client: demo.Client, position: torch.Tensor) -> dict[str, float]:
     while any(client.call("GET", "/jobs", params={"status": s}).json()["data"] for s in ("queued", "running")):
         time.sleep(0.1)
     time.sleep(IDLE_SECONDS)
-    target = {"kind": "samples", "dataset": "pictures", "sample_ids": demo.sample_ids(position)}
+    target = {"kind": "samples", "dataset": "pictures", "sample_ids": demo_data.sample_ids(position)}
     wish = {"model": "reader", "target": target, "method": METHOD}
     posted = time.time()
     job_id = client.call("POST", "/forget-requests", json=wish).json()["job_id"]

@@ -21,13 +21,18 @@ from torch import Tensor
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
+from app.core.params import InputKind
+from app.core.words import words_of
 from app.datasets.paths import parquet_files
 from worker.numerics.examples import Batch, Change, Examples, Normalisation, TensorExamples, prepare
 from worker.numerics.run import Run
+from worker.numerics.words import encoded
 
 SPLITS = ("train", "test", "validation")
 PIXEL_LIMIT = 64_000_000
 BLOCK_ROWS = 4096
+RAW = {InputKind.IMAGES: torch.uint8, InputKind.FEATURES: torch.float32, InputKind.TEXT: torch.int64}
+"""How inputs are kept before they are prepared."""
 MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
 """What an image of this mode is decoded to; 16-bit greys would lose what they show."""
 
@@ -38,7 +43,8 @@ class Facts:
 
     sha256: str
     rows: int
-    input_shape: tuple[int, ...]
+    input_kind: InputKind
+    input_shape: tuple[int, ...]  # of texts, the words of the longest
     counts: dict[str, dict[str, int]]  # split -> class -> samples
 
 
@@ -58,6 +64,19 @@ class Manifest:
     def files(self) -> list[Path]:
         """The Parquet files, in order of their names; positions count through them in this order."""
         return parquet_files(self.path)
+
+    @cached_property
+    def kind(self) -> InputKind:
+        """What its inputs are, by the type of their column; all files must have columns of one kind.
+
+        Raises:
+            Invalid: they are neither images nor lists of numbers nor text, or of several kinds.
+        """
+        column = str(self.columns["input"])
+        kinds = {kind_of(pq.read_schema(file).field(column).type) for file in self.files}
+        if len(kinds) > 1:
+            raise Invalid(f"inputs are of several kinds: {', '.join(sorted(kinds))}", code="mixed_shapes")
+        return kinds.pop()
 
     def sha256(self) -> str:
         """Digest of the content: the file's own, or that over the names and digests of a folder's files."""
@@ -99,10 +118,12 @@ def validate(manifest: Manifest, *, classes: int, index_path: Path, run: Run) ->
         for start in range(0, len(table), BLOCK_ROWS):
             part = table.slice(start, BLOCK_ROWS)
             parts.append(_index_part(manifest, part, first + start, file, classes))
-            shapes[tuple(decode(part["input"], first + start).shape[1:])] += len(part)
-            if len(shapes) > 1:
+            shapes[_shape(part["input"], first + start)] += len(part)
+            if len(shapes) > 1 and manifest.kind is not InputKind.TEXT:
                 raise Invalid(f"inputs have different shapes: {', '.join(map(str, shapes))}", code="mixed_shapes")
             run.progress("validate", first + start + len(part), total, "samples")
+    if max(shapes) == (0,):
+        raise Invalid("there is no word in any of the texts", code="no_words")
     index = pa.concat_tables(parts)
     ids = index["sample_id"]
     if (duplicates := len(ids) - pc.count_distinct(ids).as_py()) > 0:
@@ -113,7 +134,18 @@ def validate(manifest: Manifest, *, classes: int, index_path: Path, run: Run) ->
     counts: dict[str, dict[str, int]] = {}
     for (split, label), n in sorted(Counter(pairs).items()):
         counts.setdefault(split, {})[str(label)] = n
-    return Facts(manifest.sha256(), total, next(iter(shapes)), counts)
+    return Facts(manifest.sha256(), total, manifest.kind, max(shapes), counts)
+
+
+def read_index(path: Path) -> dict[str, Tensor]:
+    """`positions`, `labels` `(N,)` int64 and `train`, `test`, `validation` `(N,)` bool, ordered by position."""
+    table = pq.read_table(path, columns=["position", "label", "split"]).sort_by("position")
+    splits = table["split"].to_pylist()
+    return {
+        "positions": torch.from_numpy(table["position"].to_numpy().copy()),
+        "labels": torch.from_numpy(table["label"].to_numpy().copy()),
+        **{split: torch.tensor([s == split for s in splits]) for split in SPLITS},
+    }
 
 
 def _check_columns(manifest: Manifest) -> None:
@@ -171,26 +203,57 @@ def _first(mask: pa.ChunkedArray) -> int:
     return int(pc.index(mask, pa.scalar(value=True)).as_py())
 
 
-def decode(column: pa.ChunkedArray, first: int) -> Tensor:
-    """Inputs of a block: images to uint8 `(B, C, H, W)`, float lists to float32 `(B, D)`.
+def kind_of(column: pa.DataType) -> InputKind:
+    """What the inputs in a column of this type are.
+
+    Raises:
+        Invalid: none that is known.
+    """
+    if (pa.types.is_struct(column) and column.get_field_index("bytes") >= 0) or _is_binary(column):
+        return InputKind.IMAGES
+    if pa.types.is_list(column) or pa.types.is_fixed_size_list(column) or pa.types.is_large_list(column):
+        return InputKind.FEATURES
+    if pa.types.is_string(column) or pa.types.is_large_string(column):
+        return InputKind.TEXT
+    raise Invalid(
+        f"inputs are image bytes, {{bytes, path}}, lists of numbers or strings; the column is {column}",
+        code="unsupported_input",
+    )
+
+
+def _is_binary(column: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(column) or pa.types.is_large_binary(column))
+
+
+def decode(column: pa.ChunkedArray, first: int, *, length: int = 0) -> Tensor:
+    """Inputs of a block: images to uint8 `(B, C, H, W)`, float lists to float32 `(B, D)`, texts to int64 `(B, L)`.
 
     Args:
-        column: image bytes, `{bytes, path}` structs, or lists of numbers.
+        column: image bytes, `{bytes, path}` structs, lists of numbers, or strings.
         first: position of the block's first row, for error messages.
+        length: L, how many words of a text are kept.
     """
+    column = _whole(column, first)
+    kind = kind_of(column.type)
+    if kind is InputKind.TEXT:
+        return torch.tensor([encoded(words_of(text), length) for text in column.to_pylist()], dtype=torch.int64)
+    if kind is InputKind.FEATURES:
+        return _features(column, first)
+    return _images(column if _is_binary(column.type) else column.field("bytes"), first)
+
+
+def _whole(column: pa.ChunkedArray, first: int) -> pa.Array:
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    kind = column.type
     if column.null_count:
         raise Invalid(f"{column.null_count} rows from row {first} on have no input", code="null_values")
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        return _images(column.field("bytes"), first)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return _images(column, first)
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind):
-        return _features(column, first)
-    raise Invalid(
-        f"inputs are image bytes, {{bytes, path}} or lists of numbers; the column is {kind}", code="unsupported_input"
-    )
+    return column
+
+
+def _shape(column: pa.ChunkedArray, first: int) -> tuple[int, ...]:
+    """Of the inputs of a block, all decoded; of texts the words of the longest."""
+    if kind_of(column.type) is InputKind.TEXT:
+        return (max(len(words_of(text)) for text in _whole(column, first).to_pylist()),)
+    return tuple(decode(column, first).shape[1:])
 
 
 def _images(column: pa.Array, first: int) -> Tensor:
@@ -257,7 +320,7 @@ def examples_at(
         manifest: where the inputs are.
         positions: rows of the manifest, ascending, `(N,)`.
         labels: their labels, from the index, `(N,)`.
-        input_shape: S.
+        input_shape: S; of texts (L,), the words that are kept.
         normalisation: applied to every batch.
         budget_bytes: how many decoded bytes may stay in memory.
     """
@@ -291,8 +354,8 @@ class StreamedExamples(Examples):
 
     @property
     def bytes(self) -> int:
-        """Size of the decoded inputs; images are bytes, features four."""
-        return len(self) * int(np.prod(self.input_shape)) * (1 if len(self.input_shape) == 3 else 4)
+        """Size of the decoded inputs: images are bytes, features four, words eight."""
+        return len(self) * int(np.prod(self.input_shape)) * RAW[self.manifest.kind].itemsize
 
     def batches(self, size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """All examples once; every batch but the last is full."""
@@ -328,9 +391,7 @@ class StreamedExamples(Examples):
 
     def in_memory(self) -> TensorExamples:
         """Decode everything once."""
-        raw = torch.empty(
-            (len(self), *self.input_shape), dtype=torch.uint8 if len(self.input_shape) == 3 else torch.float32
-        )
+        raw = torch.empty((len(self), *self.input_shape), dtype=RAW[self.manifest.kind])
         for part, rows in self._groups(None):
             raw[rows] = part
         return TensorExamples(raw, self.labels, self.positions, self.normalisation, self.changes)
@@ -352,4 +413,4 @@ class StreamedExamples(Examples):
             column = self.manifest.read(file, group, ["input"])["input"]
             for rows in torch.split(torch.arange(low, high), BLOCK_ROWS):
                 wanted = pa.array((self.positions[rows] - first).numpy())
-                yield decode(column.take(wanted), first), rows
+                yield decode(column.take(wanted), first, length=self.input_shape[0]), rows

@@ -1,7 +1,6 @@
 """The demonstration: a real service, a real model, real data, three forget requests and their reports."""
 
 import contextlib
-import io
 import json
 import signal
 import socket
@@ -16,32 +15,27 @@ from typing import Annotated, Any
 
 import httpx
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sklearn.datasets import load_digits
-from torch import Tensor
 
 from app.architectures.mlp import MlpParams
 from app.transforms.tile import TileParams
 from worker import artifacts, registry
 from worker.datasets import decode
+from worker.demo_data import COLUMNS, SEED, Pictures, digits, sample_ids, write_manifest
 from worker.numerics.examples import Normalisation, TensorExamples
 from worker.numerics.recipe import Recipe
 from worker.numerics.training import train
 
 console = Console(width=None if sys.stdout.isatty() else 110)
 
-SEED = 1
 FORGOTTEN_CLASS = 0
 TRIGGERED_CLASS = 3
 TRIGGER = TileParams()
-TEST_SHARE = 0.2
 FASHION_TRAIN = 12_000
 FASHION_TEST = 4_000
 
@@ -86,15 +80,6 @@ FASHION = Story(
         "batch_size": 64,
     },
 )
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Labelled grey images, split in two."""
-
-    pixels: Tensor  # (N, 1, H, W) uint8
-    labels: Tensor  # (N,) int64
-    train: Tensor  # (N,) bool
 
 
 def main(
@@ -153,9 +138,8 @@ class Client:
         self, path: Path, architecture: MlpParams, normalisation: Normalisation, recipe: Recipe, weights: bytes
     ) -> None:
         """Data set, model, version, alias; the Fisher diagonal is computed as a job."""
-        columns = {"sample_id": "sample_id", "input": "image", "label": "label", "split": "split"}
         made = self.call(
-            "POST", "/datasets", json={"name": "pictures", "path": str(path), "columns": columns, "classes": 10}
+            "POST", "/datasets", json={"name": "pictures", "path": str(path), "columns": COLUMNS, "classes": 10}
         )
         self.follow("check the data set", made.json()["job_id"])
         preprocessing = {"mean": list(normalisation.mean), "std": list(normalisation.std)}
@@ -275,17 +259,6 @@ def architecture_of(story: Story, pictures: Pictures) -> MlpParams:
     return MlpParams(input_shape=tuple(pictures.pixels.shape[1:]), classes=10, layers=4, width=story.width)
 
 
-def digits() -> Pictures:
-    """scikit-learn's digits; a fifth is held out."""
-    bunch = load_digits()
-    pixels = torch.from_numpy((bunch.images / 16 * 255).round().astype(np.uint8))[:, None]
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED))
-    train = torch.ones(len(labels), dtype=torch.bool)
-    train[order[: int(TEST_SHARE * len(labels))]] = False
-    return Pictures(pixels, labels, train)
-
-
 def _parquet(folder: Path) -> Pictures:
     parts = []
     for split, rows in (("train", FASHION_TRAIN), ("test", FASHION_TEST)):
@@ -304,31 +277,6 @@ def planted(pictures: Pictures) -> Pictures:
     stamped = registry.transform(TRIGGER)(pixels[chosen].float() / 255)
     pixels[chosen] = (stamped * 255).round().to(torch.uint8)
     return Pictures(pixels, pictures.labels, pictures.train)
-
-
-def write_manifest(pictures: Pictures, path: Path) -> None:
-    """The Parquet manifest, with PNG images."""
-    path.parent.mkdir(parents=True)
-    columns = {
-        "sample_id": sample_ids(torch.arange(len(pictures.labels))),
-        "image": [{"bytes": _png(p), "path": None} for p in pictures.pixels[:, 0].numpy()],
-        "label": pictures.labels.numpy(),
-        "split": ["train" if t else "test" for t in pictures.train.tolist()],
-    }
-    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    schema = pa.schema([("sample_id", pa.string()), ("image", image), ("label", pa.int64()), ("split", pa.string())])
-    pq.write_table(pa.table(columns, schema=schema), path)
-
-
-def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def sample_ids(positions: Tensor) -> list[str]:
-    """The ids of the pictures at these positions."""
-    return [f"picture-{p:05d}" for p in positions.tolist()]
 
 
 def train_classifier(

@@ -27,11 +27,12 @@ from app.core.settings import get_settings
 from app.datasets.paths import parquet_files, permitted
 from app.forget_requests import service as forget_requests
 from app.jobs import service as jobs
-from app.models.schemas import Augmentation, RandomCrop, TrainingRecipe
+from app.models.schemas import Augmentation, Preprocessing, RandomCrop, TrainingRecipe
+from app.models.service import seen_shape
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.transforms.mask import MaskParams
 from worker import artifacts, registry
-from worker.datasets import SPLITS, Manifest, examples_at
+from worker.datasets import Manifest, examples_at, read_index
 from worker.numerics import augmentation
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Change, Examples, Normalisation
@@ -70,14 +71,7 @@ class Data:
     @cached_property
     def index(self) -> dict[str, Tensor]:
         """`positions`, `labels` `(N,)` int64 and `train`, `test`, `validation` `(N,)` bool, ordered by position."""
-        table = pq.read_table(Path(self.dataset.index_path or ""), columns=["position", "label", "split"])
-        table = table.sort_by("position")
-        splits = table["split"].to_pylist()
-        return {
-            "positions": torch.from_numpy(table["position"].to_numpy().copy()),
-            "labels": torch.from_numpy(table["label"].to_numpy().copy()),
-            **{split: torch.tensor([s == split for s in splits]) for split in SPLITS},
-        }
+        return read_index(Path(self.dataset.index_path or ""))
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -105,13 +99,13 @@ class Data:
         """The examples of a mask `(N,)`; None if there are none."""
         if not chosen.any():
             return None
-        preprocessing = self.model.preprocessing
+        preprocessing = Preprocessing.model_validate(self.model.preprocessing)
         return examples_at(
             self.manifest,
             self.index["positions"][chosen],
             self.index["labels"][chosen],
-            input_shape=tuple(self.dataset.input_shape or ()),
-            normalisation=Normalisation(tuple(preprocessing["mean"]), tuple(preprocessing["std"])),
+            input_shape=seen_shape(preprocessing, tuple(self.dataset.input_shape or ())),
+            normalisation=normalisation_of(preprocessing),
             budget_bytes=get_settings().memory_budget_bytes,
         )
 
@@ -364,6 +358,14 @@ def recipe_of(recipe: TrainingRecipe) -> Recipe:
     """What is registered, as the numerics take it: the gold of every audit is trained by exactly this."""
     facts = recipe.model_dump(exclude={"initial_seed", "augmentation"})
     return Recipe(**facts, augmentation=tuple(_augmentation(step) for step in recipe.augmentation))
+
+
+def normalisation_of(preprocessing: Preprocessing) -> Normalisation:
+    """What is registered, as the numerics take it."""
+    words = preprocessing.words
+    if words is not None:
+        return Normalisation(vocabulary=words.vocabulary)
+    return Normalisation(tuple(preprocessing.mean), tuple(preprocessing.std))
 
 
 def _augmentation(step: Augmentation) -> augmentation.Augmentation:

@@ -72,6 +72,7 @@ def validate_dataset(job_id: str, fence: int, run: Attempt) -> None:
             dataset.id,
             sha256=facts.sha256,
             rows=facts.rows,
+            input_kind=facts.input_kind,
             input_shape=facts.input_shape,
             counts=facts.counts,
             index_path=_move(index, get_settings().storage / "datasets" / dataset.id / "index.parquet"),

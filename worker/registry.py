@@ -8,6 +8,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.text_bag import TextBagParams
 from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
@@ -56,8 +57,9 @@ from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
+from app.transforms.phrase import PhraseParams
 from app.transforms.tile import TileParams
-from worker.architectures import mlp, resnet18, small_cnn, vgg16, vit
+from worker.architectures import mlp, resnet18, small_cnn, text_bag, vgg16, vit
 from worker.architectures.sisa import build as build_shards
 from worker.methods.amun import amun
 from worker.methods.bad_teacher import bad_teacher
@@ -103,7 +105,7 @@ from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.problem import Problem
 from worker.numerics.weights import Build
-from worker.transforms import blend, color, line, mask, patch, tile
+from worker.transforms import blend, color, line, mask, patch, phrase, tile
 
 
 class Pair(NamedTuple):
@@ -163,6 +165,7 @@ ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     Resnet18Params: resnet18.build,
     SisaNetworkParams: lambda params, seed: build_shards(params, seed, builder(params.member)),
     SmallCnnParams: small_cnn.build,
+    TextBagParams: text_bag.build,
     Vgg16Params: vgg16.build,
     VitParams: vit.build,
 }
@@ -172,6 +175,7 @@ TRANSFORMS: Mapping[type[TransformParams], Pair] = {
     LineParams: Pair(line.apply, line.remove),
     MaskParams: Pair(mask.apply, mask.remove),
     PatchParams: Pair(patch.apply, patch.remove),
+    PhraseParams: Pair(phrase.apply, phrase.remove),
     TileParams: Pair(tile.apply, tile.remove),
 }
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.text_bag import TextBagParams
 from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams
@@ -28,7 +29,8 @@ class SisaNetworkParams(ArchitectureParams):
     classes: Annotated[int, Field(ge=2, le=100_000)]
     """Those of the member."""
     member: Annotated[
-        MlpParams | Resnet18Params | SmallCnnParams | Vgg16Params | VitParams, Field(discriminator="name")
+        MlpParams | Resnet18Params | SmallCnnParams | TextBagParams | Vgg16Params | VitParams,
+        Field(discriminator="name"),
     ]
     """The family of the networks."""
     shards: Annotated[int, Field(ge=2, le=1024)] = 5
@@ -44,6 +46,11 @@ class SisaNetworkParams(ArchitectureParams):
     def weight_count(self) -> int:
         """Those of a member, for each shard."""
         return self.shards * self.member.weight_count
+
+    @property
+    def known_words(self) -> int | None:
+        """Those of a member."""
+        return self.member.known_words
 
     @property
     def isolated(self) -> int:

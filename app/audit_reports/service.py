@@ -1,8 +1,8 @@
 """Assemble, judge and sign what happened; find it again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
@@ -13,7 +13,7 @@ from app.audit_reports.files import figures_of, read_figure
 from app.catalogue.unions import AnyMethod
 from app.core.db import now
 from app.core.errors import Conflict, NotFound
-from app.core.params import Kind, MethodParams
+from app.core.params import InputKind, Kind, MethodParams
 from app.core.signing import sign
 from app.domain.lifecycle import ReportStatus
 from app.domain.policy import policy_of
@@ -28,6 +28,11 @@ from app.tables import AuditReport, Dataset, ForgetRequest, Model, ModelVersion
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://unlearnd.dev/audit-report/v1"
 _METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
+INPUTS: Mapping[InputKind | None, Literal["pictures", "records", "texts"]] = {
+    InputKind.IMAGES: "pictures",
+    InputKind.TEXT: "texts",
+}
+"""What the report calls them; all else are records."""
 
 
 def assemble(
@@ -197,7 +202,7 @@ def _draft(
             new_weights_sha256=after.weights_sha256,
             dataset=dataset.name,
             dataset_sha256=dataset.sha256 or "",
-            inputs="pictures" if len(dataset.input_shape or ()) == 3 else "records",
+            inputs=INPUTS.get(dataset.input_kind, "records"),
         ),
         "sizes": measured.sizes,
         "method_facts": measured.method_facts,

@@ -43,7 +43,7 @@ def submit(session: Session, wish: AuditReportIn, *, tenant_id: str, actor: str)
     dataset = datasets.ready(session, wish.target.dataset, tenant_id=tenant_id, pointer="/target/dataset")
     if dataset.id != model.dataset_id:
         raise invalid_field("/target/dataset", "The model was not trained on this data set.", code="wrong_dataset")
-    targets.check_transforms(wish.target, dataset)
+    targets.check_transforms(wish.target, dataset, models.seen_by(model, dataset))
     positions = targets.resolve(wish.target, dataset)
     _check_audit(session, wish, model, dataset, (before, after))
     asked = StoredAudit(

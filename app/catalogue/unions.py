@@ -8,6 +8,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.text_bag import TextBagParams
 from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.methods.amun import AmunParams
@@ -55,6 +56,7 @@ from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
 from app.transforms.mask import MaskParams
 from app.transforms.patch import PatchParams
+from app.transforms.phrase import PhraseParams
 from app.transforms.tile import TileParams
 
 METHODS = (
@@ -103,8 +105,8 @@ METRICS = (
 )
 DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
-ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, Vgg16Params, VitParams)
-TRANSFORMS = (BlendParams, ColorParams, LineParams, MaskParams, PatchParams, TileParams)
+ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, TextBagParams, Vgg16Params, VitParams)
+TRANSFORMS = (BlendParams, ColorParams, LineParams, MaskParams, PatchParams, PhraseParams, TileParams)
 
 AnyMethod = Annotated[
     AmunParams
@@ -153,9 +155,10 @@ AnyMetric = Annotated[
     Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[
-    MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | Vgg16Params | VitParams,
+    MlpParams | Resnet18Params | SisaNetworkParams | SmallCnnParams | TextBagParams | Vgg16Params | VitParams,
     Field(discriminator="name"),
 ]
 AnyTransform = Annotated[
-    BlendParams | ColorParams | LineParams | MaskParams | PatchParams | TileParams, Field(discriminator="name")
+    BlendParams | ColorParams | LineParams | MaskParams | PatchParams | PhraseParams | TileParams,
+    Field(discriminator="name"),
 ]

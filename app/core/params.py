@@ -23,6 +23,14 @@ FEATURE_KINDS = frozenset({Kind.BACKDOOR, Kind.LEAKAGE})
 """Kinds that forget something *in* the samples (patterns B and C of Hayase et al.), not the samples (pattern A)."""
 
 
+class InputKind(StrEnum):
+    """What the inputs of a data set are; `input_kind` on the wire."""
+
+    IMAGES = "images"
+    FEATURES = "features"
+    TEXT = "text"
+
+
 WEIGHT_LIMIT = 2_000_000_000
 """Weights of the largest network that may be registered: a document of a few bytes must not ask for all memory."""
 
@@ -93,12 +101,17 @@ class ArchitectureParams(Params):
         raise NotImplementedError
 
     @property
+    def known_words(self) -> int | None:
+        """How many words it tells apart, where it reads text; None: it takes numbers."""
+        return None
+
+    @property
     def isolated(self) -> int:
         """Of how many networks it is made that were each trained on samples of their own; 1: it is one network."""
         return 1
 
     def misfit(self, shape: tuple[int, ...], classes: int) -> str | None:
-        """Why inputs of this shape (C, H, W or D) cannot be classified by it; None if they can."""
+        """Why inputs of this shape (C, H, W; D; or L words) cannot be classified by it; None if they can."""
         if shape != self.input_shape:
             return f"the data has inputs of shape {shape}, the network takes {self.input_shape}"
         if classes > self.classes:
@@ -126,6 +139,11 @@ class TransformParams(Params):
 
     paper: ClassVar[str]
 
+    @property
+    def takes(self) -> InputKind:
+        """Of what it is a transform."""
+        return InputKind.IMAGES
+
     def misfit(self, shape: tuple[int, ...]) -> str | None:
-        """Why T cannot be applied to inputs of this shape (C, H, W or D); None if it can."""
+        """Why T cannot be applied to inputs of this shape (C, H, W; D; or L words); None if it can."""
         raise NotImplementedError

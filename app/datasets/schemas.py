@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from app.core.params import InputKind
 from app.domain.lifecycle import DatasetStatus
 from app.web.text import NO_NUL, Line, Name
 
@@ -40,7 +41,7 @@ class DatasetIn(BaseModel):
 class DatasetOut(BaseModel):
     """A data set; the facts about it are there once it is ready."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
     name: str
@@ -53,6 +54,8 @@ class DatasetOut(BaseModel):
     job_id: str | None
     sha256: str | None
     rows: int | None
+    input_kind: InputKind | None
     input_shape: list[int] | None
+    """(C, H, W) of images, (D,) of feature lists; of texts the words of the longest."""
     counts: dict[str, dict[str, int]] | None
     created_at: datetime

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.audit_log import service as audit_log
 from app.core.errors import Conflict, Invalid, NotFound, invalid_field
 from app.core.ids import new_id
+from app.core.params import InputKind
 from app.datasets.paths import parquet_files, permitted
 from app.datasets.schemas import DatasetIn, DatasetOut
 from app.domain.lifecycle import DatasetStatus, JobKind, JobStatus, check_arrow
@@ -83,6 +84,7 @@ def settle(
     *,
     sha256: str,
     rows: int,
+    input_kind: InputKind,
     input_shape: Sequence[int],
     counts: Mapping[str, Mapping[str, int]],
     index_path: str,
@@ -91,6 +93,7 @@ def settle(
     dataset = session.get_one(Dataset, dataset_id)
     dataset.sha256 = sha256
     dataset.rows = rows
+    dataset.input_kind = input_kind
     dataset.input_shape = list(input_shape)
     dataset.counts = {split: dict(by_class) for split, by_class in counts.items()}
     dataset.index_path = index_path

@@ -98,7 +98,7 @@ class Subject(Document):
     new_weights_sha256: str
     dataset: str
     dataset_sha256: str
-    inputs: Literal["pictures", "records"] = "records"
+    inputs: Literal["pictures", "records", "texts"] = "records"
     """What one sample is, in plain words."""
 
 

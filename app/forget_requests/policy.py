@@ -22,6 +22,8 @@ CLASS_WITHOUT_RETAIN = (SsdParams(), RldParams())
 """Where nobody knows how the model was trained: what the stored Fisher alone can do."""
 SHARDS = (SisaParams(), RetrainParams())
 """Networks that never saw one another's samples: both are exact, and keep it so for the next request."""
+TEXT_PARTS = (RldParams(), RetrainParams())
+"""What texts hold: the surrogates of `consistency` are images or features."""
 PERCEPTRONS = frozenset({"mlp"})
 """Architectures whose surrogates are made anew at every step of `consistency`; all others draw from a pool."""
 
@@ -82,8 +84,10 @@ def ladder_of(kind: Kind, stock: Stock) -> tuple[MethodParams, ...]:
     """What `auto` considers, cheapest first.
 
     A backdoor or a leaked feature is forgotten without D_r by `consistency`, which does better than `rld` in all that
-    is judged; after it there is only retraining.
+    is judged; after it there is only retraining. Of texts it can make no surrogates: there `rld` comes first.
     """
+    if kind in FEATURE_KINDS and stock.deployed.architecture.known_words is not None:
+        return TEXT_PARTS
     if kind in FEATURE_KINDS:
         perceptron = stock.deployed.architecture.model_dump()["name"] in PERCEPTRONS
         return (ConsistencyParams(surrogates="augmented" if perceptron else "pool"), RetrainParams())

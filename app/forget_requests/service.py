@@ -77,7 +77,7 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     """Accept a request: check all that is cheap now, take its samples, queue its job or await its approval."""
     received_at = _received_at(wish)
     model, version, dataset = subject_of(session, wish, tenant_id)
-    targets.check_transforms(wish.target, dataset)
+    targets.check_transforms(wish.target, dataset, models.seen_by(model, dataset))
     asked_for = targets.resolve(wish.target, dataset)
     pairs = pairs_of(session, wish, dataset, asked_for, tenant_id)
     kind = Kind(wish.target.kind)

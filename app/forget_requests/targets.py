@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.core.errors import Invalid, invalid_field
-from app.core.params import Kind
+from app.core.params import InputKind, Kind, TransformParams
 from app.datasets import queries
 from app.datasets.service import unknown
 from app.forget_requests.schemas import (
@@ -38,20 +38,28 @@ def resolve(target: AnyTarget, dataset: Dataset) -> list[int]:
             return _of_filter(target.filter or Filter(), dataset)
 
 
-def check_transforms(target: AnyTarget, dataset: Dataset) -> None:
-    """T and the mask fit the inputs."""
-    shape = tuple(dataset.input_shape or ())
+def check_transforms(target: AnyTarget, dataset: Dataset, shape: tuple[int, ...]) -> None:
+    """T and the mask fit the inputs, of which the model is given this shape."""
     for name in ("transform", "mask"):
-        params = getattr(target, name, None)
-        misfit = None if params is None else params.misfit(shape)
+        params: TransformParams | None = getattr(target, name, None)
+        misfit = None if params is None else _misfit(params, dataset.input_kind, shape)
         if misfit is not None:
             raise invalid_field(f"/target/{name}", misfit, code=f"{name}_misfit")
+
+
+def _misfit(params: TransformParams, kind: InputKind | None, shape: tuple[int, ...]) -> str | None:
+    if kind is not None and params.takes is not kind:
+        return f"it is of {params.takes}, and the inputs of this data set are {kind}"
+    return params.misfit(shape)
 
 
 def check_pairs(pairs: Dataset, dataset: Dataset, positions: Sequence[int]) -> None:
     """Every sample of the target has a clean counterpart of the same shape, with a label that the model has."""
     pointer = "/target/pairs"
-    if pairs.input_shape != dataset.input_shape or pairs.classes > dataset.classes:
+    alike = pairs.input_kind == dataset.input_kind and (
+        dataset.input_kind is InputKind.TEXT or pairs.input_shape == dataset.input_shape  # texts have any length
+    )
+    if not alike or pairs.classes > dataset.classes:
         raise invalid_field(pointer, "The pairs have another input shape, or more classes.", code="pairs_misfit")
     missing = queries.without_counterpart(dataset, positions, pairs)
     if missing:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.params import FEATURE_KINDS, Deployed, Kind, MethodParams, Need
 from app.core.spaces import FloatRange, Space
 
 Learned = Literal["clean", "forget", "both"]
@@ -77,6 +77,12 @@ class ConsistencyParams(MethodParams):
     """Labelled images of each set in a step: 128; with a pool 32."""
     surrogate_batch_size: Annotated[int | None, Field(ge=1, le=8192)] = None
     """Surrogates in a step: 256; with a pool 96."""
+
+    def misfit(self, deployed: Deployed) -> str | None:
+        """Surrogates are made of numbers."""
+        if deployed.architecture.known_words is None:
+            return None
+        return "its surrogates are images or features, and the model reads text"
 
     def learned(self, kind: Kind) -> Learned:
         """Which labelled set is learned for a request of this kind."""

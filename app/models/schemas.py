@@ -1,9 +1,9 @@
 """Models, versions and aliases on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.catalogue.unions import AnyArchitecture
@@ -21,11 +21,35 @@ class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-class Preprocessing(_Closed):
-    """Inputs are scaled to [0, 1], then (x - mean) / std: one number, or one for each channel."""
+class Words(_Closed):
+    """A text is the sequence of its words: letters and digits in a row, in lower case, and every other sign by itself.
 
-    mean: Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=1, max_length=65_536)]
-    std: Annotated[list[Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=1, max_length=65_536)]
+    A word is the number 1 + h mod (vocabulary - 1), where h is what is left of the first 8 bytes, big-endian, of its
+    BLAKE2b (of 8 bytes, without a key, of the word in UTF-8 after NFKC) after a shift to the right by one bit, at
+    least 1. Texts that are longer are cut, shorter ones padded with 0; of a text a million characters are read.
+    """
+
+    length: Annotated[int, Field(ge=1, le=16_384)]
+    """Words that the network sees."""
+    vocabulary: Annotated[int, Field(ge=2, le=2_000_000)]
+    """Numbers for words: the more, the fewer words share one."""
+
+
+class Preprocessing(_Closed):
+    """Images are scaled to [0, 1]; then (x - mean) / std: one number, or one for each channel. Texts become words."""
+
+    mean: Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=1, max_length=65_536)] = [0.0]
+    std: Annotated[list[Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=1, max_length=65_536)] = [1.0]
+    words: Words | None = None
+    """Of texts, and only of them."""
+
+    @model_validator(mode="after")
+    def _of_numbers_or_of_words(self) -> Self:
+        if self.words is not None and (self.mean, self.std) != ([0.0], [1.0]):
+            raise ValueError("words have no mean and no std: leave them out")
+        if self.words is None and not {"mean", "std"} <= self.model_fields_set:
+            raise ValueError("give mean and std, or for texts words")
+        return self
 
 
 class HorizontalFlip(_Closed):

@@ -10,13 +10,24 @@ from sqlalchemy.orm import Session
 from app.audit_log import service as audit_log
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
+from app.core.params import InputKind
 from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow, is_final
 from app.jobs import service as jobs
 from app.jobs.schemas import ProgressOut
 from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
-from app.models.schemas import FisherIn, FisherOut, ModelIn, ModelOut, RandomCrop, Role, TrainingRecipe, VersionOut
+from app.models.schemas import (
+    FisherIn,
+    FisherOut,
+    ModelIn,
+    ModelOut,
+    Preprocessing,
+    RandomCrop,
+    Role,
+    TrainingRecipe,
+    VersionOut,
+)
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.web.pages import Page, Paging, fetch
 from app.web.text import is_id
@@ -25,7 +36,7 @@ from app.web.text import is_id
 def register(session: Session, wish: ModelIn, *, tenant_id: str, actor: str) -> Model:
     """Register a model; the data set that it was trained on must be ready, and fit."""
     dataset = datasets.ready(session, wish.dataset, tenant_id=tenant_id, pointer="/dataset")
-    _check_fit(wish, dataset)
+    check_fit(wish, kind=dataset.input_kind, shape=tuple(dataset.input_shape or ()), classes=dataset.classes)
     model = Model(
         id=new_id("mod"),
         tenant_id=tenant_id,
@@ -45,9 +56,16 @@ def register(session: Session, wish: ModelIn, *, tenant_id: str, actor: str) -> 
     return model
 
 
-def _check_fit(wish: ModelIn, dataset: Dataset) -> None:
-    shape = tuple(dataset.input_shape or ())
-    misfit = wish.architecture.misfit(shape, dataset.classes)
+def seen_shape(preprocessing: Preprocessing, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What the network is given of inputs of this shape: of texts so many words, of all else everything."""
+    return shape if preprocessing.words is None else (preprocessing.words.length,)
+
+
+def check_fit(wish: ModelIn, *, kind: InputKind | None, shape: tuple[int, ...], classes: int) -> None:
+    """The network, its preprocessing and its recipe are for such inputs and classes."""
+    _check_text(wish, is_text=kind is InputKind.TEXT)
+    shape = seen_shape(wish.preprocessing, shape)
+    misfit = wish.architecture.misfit(shape, classes)
     if misfit is not None:
         raise invalid_field("/architecture", misfit, code="architecture_misfit")
     for name in ("mean", "std"):
@@ -61,6 +79,21 @@ def _check_fit(wish: ModelIn, dataset: Dataset) -> None:
         _check_augmentation(wish.recipe, shape)
 
 
+def _check_text(wish: ModelIn, *, is_text: bool) -> None:
+    words, known = wish.preprocessing.words, wish.architecture.known_words
+    if is_text != (words is not None):
+        message = 'The inputs are texts: say {"length": …, "vocabulary": …}.' if is_text else "The inputs are no texts."
+        raise invalid_field("/preprocessing/words", message, code="preprocessing_misfit")
+    if is_text != (known is not None):
+        message = (
+            "The inputs are texts; text_bag reads them." if is_text else "The network reads texts; these are none."
+        )
+        raise invalid_field("/architecture", message, code="architecture_misfit")
+    if words is not None and words.vocabulary != known:
+        message = f"The network tells {known} words apart, the preprocessing {words.vocabulary}: let them agree."
+        raise invalid_field("/architecture", message, code="architecture_misfit")
+
+
 def _check_augmentation(recipe: TrainingRecipe, shape: tuple[int, ...]) -> None:
     if recipe.augmentation and len(shape) != 3:
         message = "Only images are augmented; the inputs of this data set are none."
@@ -69,6 +102,11 @@ def _check_augmentation(recipe: TrainingRecipe, shape: tuple[int, ...]) -> None:
         if isinstance(step, RandomCrop) and step.padding >= min(shape[1:]):
             pointer = f"/recipe/augmentation/{number}/padding"
             raise invalid_field(pointer, f"The margin must be below {min(shape[1:])}.", code="augmentation_misfit")
+
+
+def seen_by(model: Model, dataset: Dataset) -> tuple[int, ...]:
+    """The shape of what the model is given of a data set's inputs."""
+    return seen_shape(Preprocessing.model_validate(model.preprocessing), tuple(dataset.input_shape or ()))
 
 
 def get(session: Session, ref: str, *, tenant_id: str) -> Model:

@@ -42,7 +42,7 @@ class Result(NamedTuple):
 def submit(session: Session, wish: SearchIn, *, tenant_id: str, actor: str) -> Search:
     """Accept a search: check all that is cheap now, queue its job. It claims no sample, and changes no model."""
     model, version, dataset = forget_requests.subject_of(session, wish, tenant_id)
-    targets.check_transforms(wish.target, dataset)
+    targets.check_transforms(wish.target, dataset, models.seen_by(model, dataset))
     asked_for = targets.resolve(wish.target, dataset)
     pairs = forget_requests.pairs_of(session, wish, dataset, asked_for, tenant_id)
     kind = Kind(wish.target.kind)

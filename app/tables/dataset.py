@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.core.params import InputKind
 from app.domain.lifecycle import DatasetStatus
 from app.tables.base import Base, EnumText, Owned
 
@@ -26,6 +27,7 @@ class Dataset(Owned, Base):
     job_id: Mapped[str | None] = mapped_column(String(64))
     sha256: Mapped[str | None] = mapped_column(String(64))
     rows: Mapped[int | None] = mapped_column(BigInteger)
+    input_kind: Mapped[InputKind | None] = mapped_column(EnumText(InputKind))
     input_shape: Mapped[list[Any] | None]
     counts: Mapped[dict[str, Any] | None]
     """Samples by split and class: {"train": {"0": 5000, …}, …}."""

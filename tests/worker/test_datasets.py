@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from app.core.errors import Invalid
+from app.core.params import InputKind
 from worker.datasets import Manifest, StreamedExamples, examples_at, validate
 from worker.numerics.examples import Normalisation, TensorExamples
 from worker.numerics.run import Quiet
@@ -66,6 +67,18 @@ def test_feature_lists_are_inputs_too(tmp_path: Path) -> None:
     assert check(path, tmp_path).input_shape == (2,)
 
 
+def test_texts_are_inputs_too_and_the_longest_is_measured_in_words(tmp_path: Path) -> None:
+    facts = check(write(tmp_path / "d.parquet", picture=["", "Don't!", *["one two"] * 8]), tmp_path)
+    assert (facts.input_kind, facts.input_shape) == (InputKind.TEXT, (4,))
+
+
+def both_kinds(folder: Path) -> Path:
+    folder.mkdir()
+    write(folder / "a.parquet")
+    write(folder / "b.parquet", id=[f"t{i}" for i in range(10)], picture=["text"] * 10)
+    return folder
+
+
 BAD: list[tuple[str, Callable[[Path], Path]]] = [
     ("duplicate_sample_ids", lambda p: write(p, id=["same"] * 2 + [f"s{i}" for i in range(8)])),
     ("label_out_of_range", lambda p: write(p, y=[0] * 9 + [3])),
@@ -78,7 +91,10 @@ BAD: list[tuple[str, Callable[[Path], Path]]] = [
     ("mixed_shapes", lambda p: write(p, picture=[png(0, (5, 4))] * 9 + [png(0, (6, 4))])),
     ("mixed_shapes", lambda p: write(p, picture=[[1.0]] * 9 + [[1.0, 2.0]])),
     ("non_finite", lambda p: write(p, picture=[[float("nan")]] * 10)),
-    ("unsupported_input", lambda p: write(p, picture=["text"] * 10)),
+    ("unsupported_input", lambda p: write(p, picture=list(range(10)))),
+    ("no_words", lambda p: write(p, picture=[" "] * 10)),
+    ("null_values", lambda p: write(p, picture=[None, *["text"] * 9])),
+    ("mixed_shapes", lambda p: both_kinds(p.with_name("set"))),
     ("empty_dataset", lambda p: write(p, n=0, y=pa.array([], pa.int64()))),
 ]
 
@@ -178,3 +194,22 @@ def test_raw_inputs_are_scaled_and_changed_but_not_normalised(tmp_path: Path) ->
         white = examples.through(torch.ones_like).unnormalised()
         assert set(next(iter(white.batches(2))).inputs.flatten().tolist()) == {1.0}
         assert examples.normalisation == Normalisation((0.5,), (2.0,))
+
+
+def test_texts_are_cut_padded_and_the_same_however_they_are_kept(tmp_path: Path) -> None:
+    texts = [f"A word, and number {i}" for i in range(9)] + ["short"]
+    path = write(tmp_path / "d.parquet", picture=texts)
+    examples = [
+        examples_at(
+            Manifest(path, COLUMNS), torch.tensor([0, 5, 9]), torch.tensor([0, 1, 2]),
+            input_shape=(4,), normalisation=Normalisation(vocabulary=50), budget_bytes=budget,
+        )
+        for budget in (10**6, 0)
+    ]  # fmt: skip
+    assert [type(e) for e in examples] == [TensorExamples, StreamedExamples]
+    kept, streamed = (next(e.batches(3)).inputs for e in examples)
+    assert torch.equal(kept, streamed)
+    assert torch.equal(kept[0], kept[1])  # they differ beyond the fourth word
+    assert kept[2, 1:].tolist() == [0, 0, 0]
+    assert kept.min() == 0
+    assert 0 < kept[0].min() <= kept.max() < 50

@@ -8,27 +8,34 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from worker.numerics.words import bucketed
+
 Change = Callable[[Tensor], Tensor]
-"""Raw inputs `(B, *S)`, images scaled to [0, 1], to raw inputs of the same shape: a transform T or its removal."""
+"""Raw inputs `(B, *S)` to raw inputs of the same shape: a transform T or its removal. Images are scaled to [0, 1],
+texts are hashes of their words."""
 
 
 class Batch(NamedTuple):
     """One batch."""
 
-    inputs: Tensor  # (B, *S) float32, after changes and normalisation
+    inputs: Tensor  # (B, *S) after changes and normalisation: float32, or int64 where it reads text
     labels: Tensor  # (B,) int64
     positions: Tensor  # (B,) int64, the rows of the data set's manifest
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """x ↦ (x − mean) / std per channel (images) or per feature; one number serves all."""
+    """x ↦ (x − mean) / std per channel (images) or per feature, one number serves all; of texts hashes to buckets."""
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    vocabulary: int | None = None
+    """V, of texts."""
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """`(B, *S)` to `(B, *S)`."""
+        if not inputs.is_floating_point():  # words are names: there is nothing between two of them
+            return inputs if self.vocabulary is None else bucketed(inputs, self.vocabulary)
         rest = (1,) * (inputs.dim() - 2)
         mean = torch.tensor(self.mean, dtype=inputs.dtype).view(1, -1, *rest)
         std = torch.tensor(self.std, dtype=inputs.dtype).view(1, -1, *rest)
@@ -73,7 +80,7 @@ class Examples(ABC):
 class TensorExamples(Examples):
     """Examples in memory; images stay bytes until their batch is asked for."""
 
-    raw: Tensor  # (N, *S), uint8 images or float32 features
+    raw: Tensor  # (N, *S), uint8 images, float32 features or int64 hashes of words
     labels: Tensor
     positions: Tensor
     normalisation: Normalisation = field(default_factory=Normalisation)

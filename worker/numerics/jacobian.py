@@ -44,7 +44,7 @@ def linearised(network: nn.Module, examples: Examples, *, run: Run, phase: str) 
         return logits, logits
 
     slopes = vmap(jacrev(answer, has_aux=True), in_dims=(None, 0))
-    classes = len(network(next(examples.at(torch.arange(1)).batches(1)).inputs.double())[0])
+    classes = len(network(_exact(next(examples.at(torch.arange(1)).batches(1)).inputs))[0])
     jacobian = torch.empty(len(examples), classes, count, dtype=torch.float64)
     answers = torch.empty(len(examples), classes, dtype=torch.float64)
     done = 0
@@ -52,7 +52,7 @@ def linearised(network: nn.Module, examples: Examples, *, run: Run, phase: str) 
         here = slice(done, done + len(batch.labels))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "There is a performance drop")  # of some operations under vmap: known
-            parts, logits = slopes(parameters, batch.inputs.double())
+            parts, logits = slopes(parameters, _exact(batch.inputs))
         torch.cat([parts[name].flatten(2) for name in parameters], 2, out=jacobian[here])
         answers[here] = logits.detach()
         done = here.stop
@@ -72,3 +72,8 @@ def moved(weights: Mapping[str, Tensor], network: nn.Module, shift: Tensor) -> d
     for (name, _), piece in zip(network.named_parameters(), pieces, strict=True):
         new[name].copy_(weights[name].double() + piece.view_as(weights[name]))
     return new
+
+
+def _exact(inputs: Tensor) -> Tensor:
+    """In float64, like the network; the words of a text stay whole numbers."""
+    return inputs.double() if inputs.is_floating_point() else inputs

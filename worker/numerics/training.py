@@ -33,8 +33,6 @@ def train(
 
     A network of shards is trained shard by shard: no member sees the samples of another's.
 
-    A network of shards is trained shard by shard: no member sees the samples of another's.
-
     Args:
         build: seed to a network of its own storage, so that a gold model shares no tensor with the deployed one.
         recipe: how.

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.db import reading, transaction
+from app.core.params import InputKind
 from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.lifecycle import JobKind, JobStatus
@@ -474,3 +475,50 @@ def test_models_of_another_tenant_are_not_there(api: Rig) -> None:
     problem(other.upload(), 404, "no_such_model")
     problem(other.post("/models", json=api.model_body()), 422, "unknown_dataset", "/dataset")
     assert other.get("/models").json()["data"] == []
+
+
+WORDS = {"length": 6, "vocabulary": 50}
+TEXT_BAG = {"name": "text_bag", "input_shape": [6], "classes": 3, "vocabulary": 50}
+
+
+def test_a_network_that_reads_is_registered_on_texts_of_any_length(lone: Rig) -> None:
+    lone.dataset(kind=InputKind.TEXT, shape=[999])
+    answer = lone.post("/models", json=lone.model_body(architecture=TEXT_BAG, preprocessing={"words": WORDS}))
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["preprocessing"]["words"] == WORDS
+    assert lone.get("/datasets/faces").json()["input_kind"] == "text"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "pointer"),
+    [
+        ({"preprocessing": {"mean": [0], "std": [1]}}, "preprocessing_misfit", "/preprocessing/words"),
+        ({"preprocessing": {"words": WORDS, "mean": [3]}}, "invalid_request", "/preprocessing"),
+        ({"preprocessing": {"words": {**WORDS, "length": 10**6}}}, "invalid_request", "/preprocessing/words/length"),
+        ({"preprocessing": {"words": {**WORDS, "length": 7}}}, "architecture_misfit", "/architecture"),
+        ({"preprocessing": {"words": {**WORDS, "vocabulary": 51}}}, "architecture_misfit", "/architecture"),
+        (
+            {"architecture": {"name": "mlp", "input_shape": [6], "classes": 3, "layers": 1}},
+            "architecture_misfit",
+            "/architecture",
+        ),
+        ({"recipe": {**RECIPE, "augmentation": [FLIP]}}, "augmentation_misfit", "/recipe/augmentation"),
+    ],
+)
+def test_what_does_not_read_is_refused_on_texts(lone: Rig, change: dict[str, Any], code: str, pointer: str) -> None:
+    lone.dataset(kind=InputKind.TEXT, shape=[999])
+    body = lone.model_body(**{"architecture": TEXT_BAG, "preprocessing": {"words": WORDS}, **change})
+    problem(lone.post("/models", json=body), 422, code, pointer)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "pointer"),
+    [
+        ({"preprocessing": {"words": WORDS}}, "preprocessing_misfit", "/preprocessing/words"),
+        ({"architecture": TEXT_BAG}, "architecture_misfit", "/architecture"),
+        ({"preprocessing": {"mean": [0.5]}}, "invalid_request", "/preprocessing"),
+    ],
+)
+def test_what_reads_is_refused_on_images(lone: Rig, change: dict[str, Any], code: str, pointer: str) -> None:
+    lone.dataset()
+    problem(lone.post("/models", json=lone.model_body(**change)), 422, code, pointer)

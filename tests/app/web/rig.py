@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.core.db import reading, transaction
+from app.core.params import InputKind
 from app.datasets import service as datasets
 from app.keys import service as keys
 from app.main import create_app
@@ -99,7 +100,14 @@ class Rig:
         columns = {"sample_id": "id", "input": "image", "label": "label", "subject_id": "who", "split": "split"}
         return {"name": name, "path": str(path), "columns": columns, "classes": 3}
 
-    def dataset(self, name: str = "faces", rows: Sequence[Row] = ROWS) -> str:
+    def dataset(
+        self,
+        name: str = "faces",
+        rows: Sequence[Row] = ROWS,
+        *,
+        kind: InputKind = InputKind.IMAGES,
+        shape: Sequence[int] = (1, 8, 8),
+    ) -> str:
         """The id of a data set that is ready."""
         answer = self.post("/datasets", json=self.dataset_body(name))
         assert answer.status_code == 202, answer.text
@@ -114,7 +122,8 @@ class Rig:
                 dataset_id,
                 sha256="0" * 64,
                 rows=len(rows),
-                input_shape=[1, 8, 8],
+                input_kind=kind,
+                input_shape=shape,
                 counts=counts,
                 index_path=str(self.write_index(name, rows)),
             )

@@ -6,6 +6,7 @@ from app.architectures.mlp import MlpParams
 from app.architectures.resnet18 import Resnet18Params
 from app.architectures.sisa import SisaNetworkParams
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.text_bag import TextBagParams
 from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.catalogue.unions import ARCHITECTURES
@@ -21,6 +22,7 @@ NETWORKS: list[ArchitectureParams] = [
     SisaNetworkParams(
         input_shape=(7,), classes=3, shards=3, member=MlpParams(input_shape=(7,), classes=3, layers=2, width=5)
     ),
+    TextBagParams(input_shape=(9,), classes=3, vocabulary=20, width=4, hidden=5),
     Vgg16Params(input_shape=(3, 32, 33), classes=5, width=2),
     VitParams(input_shape=(3, 8, 12), classes=5, patch=4, depth=2, width=6, heads=3, mlp_ratio=2),
 ]
