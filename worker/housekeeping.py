@@ -18,6 +18,7 @@ from app.jobs import service as jobs
 from app.outbox import service as outbox
 from app.signing_keys import heads
 from app.tables import Job
+from app.webhooks import service as webhooks
 
 EVERY_SECONDS = 2.0
 LOG_CHECK_SECONDS = 3600.0
@@ -54,6 +55,14 @@ def check_audit_logs() -> None:
         log.warning("the database does not answer", exc_info=True)
 
 
+def tell() -> None:
+    """Deliver to webhooks what is due. A database that does not answer is for the next time."""
+    try:
+        webhooks.deliver_due()
+    except SQLAlchemyError:
+        log.warning("the database does not answer", exc_info=True)
+
+
 def sweep(runs: Path) -> None:
     """Remove what attempts at jobs that are over have left behind: it may hold ids of samples."""
     for folder in runs.glob("job_*"):
@@ -64,21 +73,31 @@ def sweep(runs: Path) -> None:
 
 
 class Housekeeping:
-    """A thread that tidies until it is stopped."""
+    """A thread that tidies until it is stopped, and one that tells: a receiver that is slow holds up no job."""
 
     def __init__(self, follow: Follow) -> None:
         self._follow = follow
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name="housekeeping", daemon=True),
+            threading.Thread(target=self._tell, name="webhooks", daemon=True),
+        ]
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End, after what it is doing."""
         self._stopped.set()
-        self._thread.join(10)
+        for thread in self._threads:
+            thread.join(10)
+
+    def _tell(self) -> None:
+        while not self._stopped.is_set():
+            tell()
+            self._stopped.wait(EVERY_SECONDS)
 
     def _run(self) -> None:
         checked = float("-inf")
