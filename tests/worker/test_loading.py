@@ -22,7 +22,7 @@ from tests.journeys import material
 from worker import registry
 from worker.artifacts import write_fisher
 from worker.datasets import Manifest, validate
-from worker.loading import Case, Data, build_of, manifest_of, problem_of, recipe_of, weights_of
+from worker.loading import Case, Data, build_of, manifest_of, problem_of, recipe_of, sets_of, weights_of
 from worker.numerics.augmentation import HorizontalFlip, RandomCrop
 from worker.numerics.fisher import Fisher, fisher_diagonal
 from worker.numerics.recipe import Recipe
@@ -142,6 +142,21 @@ def test_a_method_is_given_exactly_the_samples_that_were_asked_for(registered: R
     assert problem.retain is not None
     assert problem.forget.positions.tolist() == sorted(asked.tolist())
     assert problem.retain.positions.tolist() == sorted(set(range(material.TRAIN)) - set(asked.tolist()))
+
+
+def test_held_out_samples_are_given_to_who_needs_them_and_measured_on_by_nobody(registered: Registered) -> None:
+    index, held_out = registered.data.index, slice(1300, 1310)
+    index["validation"][held_out], index["test"][held_out] = True, False
+    case = registered.case(forget=[20], gone=[])
+    assert problem_of(case, Quiet()).held_out is None
+
+    case.request.method = {"name": "scrub", "rewind": True}
+    problem = problem_of(case, Quiet())
+
+    assert problem.held_out is not None
+    assert problem.held_out.positions.tolist() == list(range(1300, 1310))
+    for examples in sets_of(case, problem).values():
+        assert not set(examples.positions.tolist()) & set(range(1300, 1310))
 
 
 def test_a_request_for_every_sample_of_a_class_is_none_for_the_class(registered: Registered) -> None:

@@ -337,6 +337,21 @@ def test_what_a_method_needs_must_be_there(lone: Rig) -> None:
     assert submit(lone, method={"name": "rld"})["method_chosen_by"] == "caller"
 
 
+def test_a_method_that_compares_with_held_out_samples_is_refused_where_there_are_none(lone: Rig) -> None:
+    lone.deployed()
+    refused = lone.post("/forget-requests", json=body(method={"name": "scrub", "rewind": True}))
+    assert "split `validation`" in problem(refused, 422, "method_needs_unmet", "/method")["detail"]
+    nothing_happened(lone)
+    submit(lone, method={"name": "scrub"})
+
+
+def test_a_network_beyond_the_size_that_a_method_states_is_refused(lone: Rig) -> None:
+    lone.deployed()
+    refused = lone.post("/forget-requests", json=body(method={"name": "lcodec", "largest_network": 100}))
+    assert "100 are allowed" in problem(refused, 422, "method_misfit", "/method")["detail"]
+    submit(lone, method={"name": "lcodec"})
+
+
 def test_gold_versions_are_ready_and_gold(lone: Rig) -> None:
     version = lone.deployed()
     gold, raw = lone.version(role="gold"), lone.upload(query="?role=gold").json()["id"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from time import process_time
 from typing import Any
 
 import pytest
@@ -136,9 +137,11 @@ def test_the_same_problem_gives_the_same_weights_whatever_was_drawn_before(
 
 
 @pytest.mark.parametrize(("params", "kind"), WORKING, ids=named)
-def test_the_result_is_finite_and_differs(params: MethodParams, given: Problem) -> None:
+def test_the_result_is_finite_differs_and_is_there_in_seconds(params: MethodParams, given: Problem) -> None:
+    started = process_time()
     outcome = registry.unlearn(given, params)
 
+    assert process_time() - started < 20
     assert not same(outcome.weights, given.old)
     assert all(tensor.isfinite().all() for tensor in outcome.weights.values())
     assert not outcome.silenced
