@@ -133,6 +133,11 @@ class Deployed:
     optimizer: str | None = None
     """That of the recipe; None without one."""
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether its inputs are words: names, between which there is nothing."""
+        return self.architecture.known_words is not None
+
 
 class TransformParams(Params):
     """Parameters of one transform T that adds the information to be forgotten to an input."""

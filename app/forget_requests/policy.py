@@ -86,7 +86,7 @@ def ladder_of(kind: Kind, stock: Stock) -> tuple[MethodParams, ...]:
     A backdoor or a leaked feature is forgotten without D_r by `consistency`, which does better than `rld` in all that
     is judged; after it there is only retraining. Of texts it can make no surrogates: there `rld` comes first.
     """
-    if kind in FEATURE_KINDS and stock.deployed.architecture.known_words is not None:
+    if kind in FEATURE_KINDS and stock.deployed.reads_text:
         return TEXT_PARTS
     if kind in FEATURE_KINDS:
         perceptron = stock.deployed.architecture.model_dump()["name"] in PERCEPTRONS

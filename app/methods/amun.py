@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from app.core.params import Kind, MethodParams, Need
+from app.core.params import Deployed, Kind, MethodParams, Need
 from app.core.spaces import FloatRange, IntRange, Space
 
 
@@ -37,6 +37,10 @@ class AmunParams(MethodParams):
     """The first learning rate, in peak rates of the registered recipe; it falls to 0 by a cosine."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     """Passes over all that is trained on."""
+
+    def misfit(self, deployed: Deployed) -> str | None:
+        """Between two words there is nothing to move along."""
+        return "its examples lie between inputs, and the model reads text" if deployed.reads_text else None
 
     def needs(self, kind: Kind) -> frozenset[Need]:  # noqa: ARG002 - the same for every kind it serves
         """D_f and the recipe; with `use_retain` D_r."""

@@ -80,9 +80,7 @@ class ConsistencyParams(MethodParams):
 
     def misfit(self, deployed: Deployed) -> str | None:
         """Surrogates are made of numbers."""
-        if deployed.architecture.known_words is None:
-            return None
-        return "its surrogates are images or features, and the model reads text"
+        return "its surrogates are images or features, and the model reads text" if deployed.reads_text else None
 
     def learned(self, kind: Kind) -> Learned:
         """Which labelled set is learned for a request of this kind."""

@@ -44,7 +44,9 @@ class LcodecParams(MethodParams):
         return frozenset({Need.FORGET, Need.RETAIN})
 
     def misfit(self, deployed: Deployed) -> str | None:
-        """The network must not be too large."""
+        """The network must not be too large, and its inputs must be numbers, to which noise can be added."""
+        if deployed.reads_text:
+            return "it adds noise to inputs, and the model reads text"
         return self.too_large(deployed.architecture.weight_count)
 
     def too_large(self, weights: int) -> str | None:

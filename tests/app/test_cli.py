@@ -60,6 +60,28 @@ def test_a_home_is_made_once(tmp_path: Path) -> None:
     engine_for(get_settings().database).dispose()
 
 
+@pytest.mark.parametrize(("command", "module"), [("train", "train"), ("demo-data", "demo_data"), ("demo", "demo")])
+def test_what_trains_is_run_in_the_worker_with_all_that_was_said(
+    monkeypatch: pytest.MonkeyPatch, command: str, module: str
+) -> None:
+    called: list[list[str]] = []
+
+    def call(words: list[str]) -> int:
+        called.append(words)
+        return 7
+
+    monkeypatch.setattr("app.cli.subprocess.call", call)
+    assert run(command, "d.json", "--out", "x", "--help").exit_code == 7
+    assert called == [[sys.executable, "-m", f"worker.{module}", "d.json", "--out", "x", "--help"]]
+
+
+def test_without_the_workers_extra_it_is_said_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cli.find_spec", lambda _: None)
+    refused = run("train", "d.json")
+    assert refused.exit_code == 1
+    assert "unlearnd[worker]" in refused.output
+
+
 def report(tmp_path: Path, content: bytes | None = None) -> str:
     path = tmp_path / "report.json"
     path.write_bytes(signed(KEY) if content is None else content)

@@ -13,8 +13,10 @@ import typer
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from app.datasets.schemas import DatasetIn
 from app.models.schemas import ModelIn
-from worker import demo_data
+from app.models.service import check_fit
+from worker import demo_data, registry
 from worker import train as command
 from worker.datasets import Manifest, decode, read_index, validate
 from worker.numerics import descent
@@ -88,7 +90,7 @@ def test_the_initial_weights_are_those_of_the_seed_and_the_trained_ones_are_othe
     out = trained(tmp_path)
     model = ModelIn.model_validate_json((out / "model.json").read_bytes())
     initial = load_file(out / "initial-weights.safetensors")
-    assert same(initial, command.registry.builder(model.architecture)(3).state_dict())
+    assert same(initial, registry.builder(model.architecture)(3).state_dict())
     assert not same(initial, weights(out))
 
 
@@ -187,11 +189,11 @@ def test_a_checkpoint_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> 
 
 def test_the_demo_data_are_the_digits_and_documents_that_fit(tmp_path: Path) -> None:
     demo_data.main(tmp_path / "digits")
-    dataset = command.DatasetIn.model_validate_json((tmp_path / "digits" / "dataset.json").read_bytes())
+    dataset = DatasetIn.model_validate_json((tmp_path / "digits" / "dataset.json").read_bytes())
     model = ModelIn.model_validate_json((tmp_path / "digits" / "model.json").read_bytes())
     manifest = Manifest(Path(dataset.path), dataset.columns.model_dump())
     facts = validate(manifest, classes=dataset.classes, index_path=tmp_path / "index.parquet", run=Quiet())
-    command.check_fit(model, kind=facts.input_kind, shape=facts.input_shape, classes=dataset.classes)
+    check_fit(model, kind=facts.input_kind, shape=facts.input_shape, classes=dataset.classes)
     pictures = demo_data.digits()
     index = read_index(tmp_path / "index.parquet")
     assert torch.equal(index["labels"], pictures.labels)
