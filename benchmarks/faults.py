@@ -39,7 +39,7 @@ from benchmarks.accounts import Account, Found, running_again, settle, spread
 from benchmarks.environment import environment
 from benchmarks.material import Subject
 from benchmarks.patience import patiently, until
-from benchmarks.stack import Stack, celery, local
+from benchmarks.stack import Stack, celery, end_with_what_was_started, local
 
 RESULT = Path(__file__).parent / "results" / "faults.json"
 CALLERS = 3
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="an empty folder for the home and the logs, which are kept")
     asked = parser.parse_args()
+    end_with_what_was_started()
     clean = True
     for executor in ("local", "celery") if asked.executor == "both" else (asked.executor,):
         figures = run(executor, 10 if asked.quick else asked.faults, asked.seed, asked.keep, frozenset(asked.only))

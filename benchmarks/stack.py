@@ -6,6 +6,7 @@ PostgreSQL and Redis.
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -140,14 +141,14 @@ class Stack:
     def stop(self) -> None:
         """End everything as an operator would; what does not end by itself is a fault of the service, and killed."""
         for process in self.processes.values():
-            process.signal(2 if process.name == "api" else 15)
+            process.signal(signal.SIGINT if process.name == "api" else signal.SIGTERM)
         end = time.monotonic() + END_SECONDS
         while self.running() and time.monotonic() < end:
             for process in self.processes.values():
                 process.alive  # noqa: B018 - collects its exit status, or it would be seen running for ever
             time.sleep(0.1)
         left = self.running()
-        self.signal_all(9)
+        self.signal_all(signal.SIGKILL)
         if left:
             raise RuntimeError(f"did not end: {left}")
 
@@ -180,6 +181,11 @@ def celery(home: Path, *, prefix: Path, settings: Settings | None = None, worker
         names = [f"worker-{number}" for number in range(1, workers + 1)]
         commands = {name: [*CELERY, "-n", f"{name}@%h"] for name in names}
         yield from _run(Stack("celery", home, "", "", {}, {}, postgresql, redis), prefix, more, commands)
+
+
+def end_with_what_was_started() -> None:
+    """Let SIGTERM end a benchmark as Ctrl-C does: with all servers and processes, and without its small disk."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _run(stack: Stack, prefix: Path, settings: Settings, commands: Mapping[str, Sequence[str]]) -> Iterator[Stack]:
