@@ -318,7 +318,8 @@ class Storm:
         self.stack.processes["api"].wait()
 
     def _kill_scheduler(self) -> None:
-        self.stack.processes["scheduler"].signal(signal.SIGKILL)
+        for pid in self.stack.schedulers():
+            _send(pid, signal.SIGKILL)
         time.sleep(self.random.uniform(0, 3))
 
     def _terminate_everything(self) -> None:
@@ -433,7 +434,7 @@ KINDS: Mapping[str, Callable[[Storm], bool]] = {
     "kill_child": lambda _: True,
     "kill_worker": lambda _: True,
     "kill_api": lambda _: True,
-    "kill_scheduler": lambda storm: "scheduler" in storm.stack.processes,
+    "kill_scheduler": lambda storm: bool(storm.stack.schedulers()),
     "terminate_everything": lambda _: True,
     "kill_redis": lambda storm: storm.stack.redis is not None,
     "empty_redis": lambda storm: storm.stack.redis is not None,

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import create_engine, text
 
+from app.cli import app as cli
 from app.core.db import engine_for
 from app.core.settings import SETTINGS_FILE, get_settings
 from benchmarks.servers import PostgreSQL, Redis, free_port
@@ -100,6 +101,10 @@ class Stack:
         """The process ids of all that execute jobs, whoever started them."""
         return [pid for pid, command in self.running().items() if "worker.local" in command or "worker.main" in command]
 
+    def schedulers(self) -> list[int]:
+        """Those that take back, announce and sweep, where that is a process of its own."""
+        return [pid for pid, command in self.running().items() if "app.cli scheduler" in command]
+
     def children(self, supervisor: int) -> list[int]:
         """The child processes of a supervisor, oldest first; the newest is the warm spare, if there are several."""
         found = [pid for pid, command in self.running().items() if "worker.run_job" in command]
@@ -180,7 +185,16 @@ def celery(home: Path, *, prefix: Path, settings: Settings | None = None, worker
         }
         names = [f"worker-{number}" for number in range(1, workers + 1)]
         commands = {name: [*CELERY, "-n", f"{name}@%h"] for name in names}
+        if _has_command("scheduler"):
+            commands["scheduler"] = [*UNLEARN, "scheduler"]
         yield from _run(Stack("celery", home, "", "", {}, {}, postgresql, redis), prefix, more, commands)
+
+
+def _has_command(name: str) -> bool:
+    """Whether `unlearn` has it: without a scheduler, every worker does its work."""
+    return any(
+        name == (command.name or getattr(command.callback, "__name__", "")) for command in cli.registered_commands
+    )
 
 
 def end_with_what_was_started() -> None:
