@@ -29,6 +29,8 @@ bench: $(READY) ## every benchmark, quick; `python -m benchmarks.<name>` runs on
 	$(BIN)/python -m benchmarks.additivity --quick
 	$(BIN)/python -m benchmarks.hayase --quick
 	$(BIN)/python -m benchmarks.latency --quick
+	$(BIN)/python -m benchmarks.faults --quick
+	$(BIN)/python -m benchmarks.load --quick
 	$(BIN)/python -m benchmarks.calibration --quick
 	$(BIN)/python -m benchmarks.deepclean --quick
 	$(BIN)/python -m benchmarks.random_samples --quick

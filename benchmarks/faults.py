@@ -39,7 +39,7 @@ from benchmarks.accounts import Account, Found, running_again, settle, spread
 from benchmarks.environment import environment
 from benchmarks.material import Subject
 from benchmarks.patience import patiently, until
-from benchmarks.stack import Stack, celery, local
+from benchmarks.stack import Stack, celery, end_with_what_was_started, local
 
 RESULT = Path(__file__).parent / "results" / "faults.json"
 CALLERS = 3
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="an empty folder for the home and the logs, which are kept")
     asked = parser.parse_args()
+    end_with_what_was_started()
     clean = True
     for executor in ("local", "celery") if asked.executor == "both" else (asked.executor,):
         figures = run(executor, 10 if asked.quick else asked.faults, asked.seed, asked.keep, frozenset(asked.only))
@@ -151,6 +152,8 @@ class Callers:
         self.asked: dict[str, int] = {}
         """Which of the distinct requests it is, by the reference that it was given."""
         self.replayed = 0
+        self.post_seconds = 0.1
+        """How long the last answer to a submission took, a second at most."""
         self.surprises: list[str] = []
         """Answers that no fault excuses."""
         self._stack = stack
@@ -181,8 +184,10 @@ class Callers:
             self._leaving.set()
 
     def one_more(self) -> None:
-        """Submit a request now, from a thread of its own."""
-        self._start(self._ask, random.Random(len(self.asked)).randrange(len(WISHES)))  # noqa: S311
+        """Submit a request from a thread of its own; returns when it is on its way."""
+        sent = threading.Event()
+        self._start(lambda number: self._ask(number, sent), len(self.asked) % len(WISHES))
+        sent.wait(MOMENT_SECONDS)
 
     def wait(self, seconds: float) -> None:
         """Until every request is over, or patience is."""
@@ -202,8 +207,8 @@ class Callers:
             self._ask(number % len(WISHES))
             number += CALLERS + 1  # all of them, in another order for each caller
 
-    def _ask(self, number: int) -> str:
-        """Submit and follow one request to its end; its reference."""
+    def _ask(self, number: int, sent: threading.Event | None = None) -> None:
+        """Submit one request and follow it to its end."""
         subject = patiently(lambda: material.copies(self._subject, 1))[0]
         with self._lock:
             reference = f"request-{len(self.asked)}"
@@ -212,13 +217,16 @@ class Callers:
         target = {**wish["target"], "dataset": subject.dataset}
         body = {**wish, "target": target, "model": subject.model, "version": subject.version, "external_id": reference}
         with httpx.Client(base_url=self._stack.url, headers=self._stack.headers, timeout=60) as http:
+            if sent is not None:
+                sent.set()
+            started = time.monotonic()
             accepted = self._insist(http, "POST", "/forget-requests", {"Idempotency-Key": reference}, body)
+            self.post_seconds = min(time.monotonic() - started, 1.0)
             while accepted and not self._over.is_set():
                 request = self._insist(http, "GET", f"/forget-requests/{accepted['id']}", {}, None)
                 if request is None or request["final"]:
                     break
                 time.sleep(0.2)
-        return reference
 
     def _insist(self, http: httpx.Client, method: str, path: str, headers: Mapping[str, str], body: object) -> Any:
         """Ask until there is an answer; an error of the service is none."""
@@ -312,12 +320,13 @@ class Storm:
     def _kill_api(self) -> None:
         # With a request on its way: whether it was accepted, only a second try will tell.
         self.callers.one_more()
-        time.sleep(self.random.uniform(0, 0.3))
+        time.sleep(self.random.uniform(0, 1.5 * self.callers.post_seconds))
         self.stack.processes["api"].signal(signal.SIGKILL)
         self.stack.processes["api"].wait()
 
     def _kill_scheduler(self) -> None:
-        self.stack.processes["scheduler"].signal(signal.SIGKILL)
+        for pid in self.stack.schedulers():
+            _send(pid, signal.SIGKILL)
         time.sleep(self.random.uniform(0, 3))
 
     def _terminate_everything(self) -> None:
@@ -371,7 +380,7 @@ class Storm:
             self.stack.processes["api"].signal(signal.SIGKILL)
             self.stack.processes["api"].wait()
             self.stack.start()
-        given_away = until(lambda: all(map(_taken_away, held)), 4 * float(SETTINGS["lease_seconds"]))
+        given_away = until(lambda: all(map(_taken_away, held)), MOMENT_SECONDS)
         for pid in children:
             _send(pid, signal.SIGCONT)
         ended = until(lambda: bool(set(children) - self.stack.running().keys()), self.random.uniform(1, 10))
@@ -381,15 +390,16 @@ class Storm:
         _send(supervisor, signal.SIGCONT)
 
     def _one_that_works(self) -> int:
-        """The supervisor of a running job; any, where none runs."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        """The supervisor of a running job; any, where none runs for a long time."""
+        end = time.monotonic() + MOMENT_SECONDS
+        while True:
             there = self.stack.supervisors()
-            working = [pid for _, _, pid in _running() if pid in there]
-            if working or there:
+            working = {pid for _, _, pid in _running() if pid in there}
+            if working or (there and time.monotonic() > end):
                 return self.random.choice(sorted(working or there))
+            if time.monotonic() > end + MOMENT_SECONDS:
+                raise RuntimeError("there is no worker")
             time.sleep(0.2)
-        raise RuntimeError("there is no worker")
 
     def _struck(self, kind: str, supervisor: int) -> list[Victim]:
         at = time.time()
@@ -432,7 +442,7 @@ KINDS: Mapping[str, Callable[[Storm], bool]] = {
     "kill_child": lambda _: True,
     "kill_worker": lambda _: True,
     "kill_api": lambda _: True,
-    "kill_scheduler": lambda storm: "scheduler" in storm.stack.processes,
+    "kill_scheduler": lambda storm: bool(storm.stack.schedulers()),
     "terminate_everything": lambda _: True,
     "kill_redis": lambda storm: storm.stack.redis is not None,
     "empty_redis": lambda storm: storm.stack.redis is not None,

@@ -28,7 +28,7 @@ from benchmarks.environment import environment
 from benchmarks.material import Subject
 from benchmarks.patience import patiently, until
 from benchmarks.servers import free_port
-from benchmarks.stack import Process, Stack, celery
+from benchmarks.stack import Process, Stack, celery, end_with_what_was_started
 
 RESULT = Path(__file__).parent / "results" / "load.json"
 CLIENTS = 4
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, help="how many requests of one model are submitted to be coalesced")
     parser.add_argument("--only", nargs="*", choices=sorted(PARTS), help="only these, and nothing is written down")
     asked = parser.parse_args()
+    end_with_what_was_started()
     size = QUICK if asked.quick else FULL
     coalesced = asked.requests or size.coalesced
     figures: dict[str, Any] = {}
@@ -148,13 +149,11 @@ def long_run(size: Size, _requests: int) -> dict[str, Any]:
         wishes = _wishes(subject)
         series = []
         for done in range(0, size.long_run, size.step):
-            for _batch in range(size.step // (100 * (POLLS_PER_REQUEST + 1)) or 1):
-                posts: list[Call] = [("POST", "/forget-requests", next(wishes), {}) for _ in range(100)]
-                _together(stack.url, stack.headers, posts)
-                with reading() as session:
-                    newest = session.scalars(select(ForgetRequest.id).order_by(ForgetRequest.id.desc()).limit(1)).one()
-                polls: list[Call] = [("GET", f"/forget-requests/{newest}", None, {})] * (100 * POLLS_PER_REQUEST)
-                _together(stack.url, stack.headers, polls)
+            submitted = size.step // (POLLS_PER_REQUEST + 1)
+            posts: list[Call] = [("POST", "/forget-requests", next(wishes), {}) for _ in range(submitted)]
+            _together(stack.url, stack.headers, posts)
+            polls: list[Call] = [("GET", f"/forget-requests/{_newest()}", None, {})] * (size.step - submitted)
+            _together(stack.url, stack.headers, polls)
             series.append({"requests": done + size.step, "rss_mb": round(_rss_mb(stack.processes["api"].pid), 1)})
             print(series[-1], flush=True)
         return {"memory": series}
@@ -252,15 +251,18 @@ def _together(url: str, headers: dict[str, str], calls: Sequence[Call]) -> tuple
 
 def _polls(stack: Stack, count: int) -> float:
     """Polls of a request that has not changed, per second: answered with 304."""
-    with reading() as session:
-        newest = session.scalars(select(ForgetRequest.id).order_by(ForgetRequest.id.desc()).limit(1)).one()
-    path = f"/forget-requests/{newest}"
+    path = f"/forget-requests/{_newest()}"
     tag = httpx.get(f"{stack.url}{path}", headers=stack.headers).headers["ETag"]
     unchanged = httpx.get(f"{stack.url}{path}", headers={**stack.headers, "If-None-Match": tag})
     if unchanged.status_code != 304:
         raise RuntimeError(f"{path} was answered with {unchanged.status_code}")
     seconds, _ = _together(stack.url, stack.headers, [("GET", path, None, {"If-None-Match": tag})] * count)
     return count / seconds
+
+
+def _newest() -> str:
+    with reading() as session:
+        return session.scalars(select(ForgetRequest.id).order_by(ForgetRequest.id.desc()).limit(1)).one()
 
 
 def _jobs_of(model_id: str) -> list[float]:

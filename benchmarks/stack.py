@@ -6,6 +6,7 @@ PostgreSQL and Redis.
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import create_engine, text
 
+from app.cli import app as cli
 from app.core.db import engine_for
 from app.core.settings import SETTINGS_FILE, get_settings
 from benchmarks.servers import PostgreSQL, Redis, free_port
@@ -99,6 +101,10 @@ class Stack:
         """The process ids of all that execute jobs, whoever started them."""
         return [pid for pid, command in self.running().items() if "worker.local" in command or "worker.main" in command]
 
+    def schedulers(self) -> list[int]:
+        """Those that take back, announce and sweep, where that is a process of its own."""
+        return [pid for pid, command in self.running().items() if "app.cli scheduler" in command]
+
     def children(self, supervisor: int) -> list[int]:
         """The child processes of a supervisor, oldest first; the newest is the warm spare, if there are several."""
         found = [pid for pid, command in self.running().items() if "worker.run_job" in command]
@@ -140,14 +146,14 @@ class Stack:
     def stop(self) -> None:
         """End everything as an operator would; what does not end by itself is a fault of the service, and killed."""
         for process in self.processes.values():
-            process.signal(2 if process.name == "api" else 15)
+            process.signal(signal.SIGINT if process.name == "api" else signal.SIGTERM)
         end = time.monotonic() + END_SECONDS
         while self.running() and time.monotonic() < end:
             for process in self.processes.values():
                 process.alive  # noqa: B018 - collects its exit status, or it would be seen running for ever
             time.sleep(0.1)
         left = self.running()
-        self.signal_all(9)
+        self.signal_all(signal.SIGKILL)
         if left:
             raise RuntimeError(f"did not end: {left}")
 
@@ -179,7 +185,21 @@ def celery(home: Path, *, prefix: Path, settings: Settings | None = None, worker
         }
         names = [f"worker-{number}" for number in range(1, workers + 1)]
         commands = {name: [*CELERY, "-n", f"{name}@%h"] for name in names}
+        if _has_command("scheduler"):
+            commands["scheduler"] = [*UNLEARN, "scheduler"]
         yield from _run(Stack("celery", home, "", "", {}, {}, postgresql, redis), prefix, more, commands)
+
+
+def _has_command(name: str) -> bool:
+    """Whether `unlearn` has it: without a scheduler, every worker does its work."""
+    return any(
+        name == (command.name or getattr(command.callback, "__name__", "")) for command in cli.registered_commands
+    )
+
+
+def end_with_what_was_started() -> None:
+    """Let SIGTERM end a benchmark as Ctrl-C does: with all servers and processes, and without its small disk."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _run(stack: Stack, prefix: Path, settings: Settings, commands: Mapping[str, Sequence[str]]) -> Iterator[Stack]:
