@@ -66,7 +66,11 @@ def in_order(by_model: Mapping[str, T]) -> Iterator[tuple[str, T]]:
 
 def plain_ticks(axis: Axis) -> None:
     """0.001 instead of 10⁻³, on a logarithmic axis."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: np.format_float_positional(value, trim="-")))
+
+    def plain(value: float, _: int) -> str:
+        return np.format_float_positional(value, precision=6, fractional=False, trim="-")  # 10⁻⁵ is not 0.00000999…
+
+    axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_locator(NullLocator())  # hundreds of ticks that nobody reads take half the time of a drawing
 
 
