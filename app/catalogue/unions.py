@@ -47,6 +47,7 @@ from app.metrics.mia_reference import MiaReferenceParams
 from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
+from app.metrics.unlearning_error import UnlearningErrorParams
 from app.metrics.weight_distance import WeightDistanceParams
 from app.transforms.color import ColorParams
 from app.transforms.line import LineParams
@@ -96,6 +97,7 @@ METRICS = (
     DivergenceParams,
     WeightDistanceParams,
     TowParams,
+    UnlearningErrorParams,
 )
 DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
@@ -144,7 +146,8 @@ AnyMetric = Annotated[
     | RmiaParams
     | DivergenceParams
     | WeightDistanceParams
-    | TowParams,
+    | TowParams
+    | UnlearningErrorParams,
     Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[
