@@ -32,6 +32,7 @@ bench: $(READY) ## every benchmark, quick; `python -m benchmarks.<name>` runs on
 	$(BIN)/python -m benchmarks.faults --quick
 	$(BIN)/python -m benchmarks.load --quick
 	$(BIN)/python -m benchmarks.calibration --quick
+	$(BIN)/python -m benchmarks.audit_cost --quick
 	$(BIN)/python -m benchmarks.deepclean --quick
 	$(BIN)/python -m benchmarks.random_samples --quick
 	$(BIN)/python -m benchmarks.field --quick

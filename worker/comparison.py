@@ -1,5 +1,6 @@
 """A stand-alone audit from its row: two versions, what one is said to have forgotten, gold models to compare with."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from app.forget_requests import service as forget_requests
 from app.tables import AuditReport, Dataset, ForgetRequest, Model, ModelVersion
 from worker.loading import Case, Data
 from worker.numerics.outcome import Bench
+from worker.numerics.outcome import Model as Answering
 from worker.numerics.weights import Weights
 
 
@@ -53,7 +55,7 @@ def comparison_of(session: Session, row: AuditReport) -> Comparison:
     return Comparison(case, session.get_one(ModelVersion, asked.after))
 
 
-def check_independent(bench: Bench) -> None:
+def check_independent(golds: Sequence[Answering], *audited: Answering) -> None:
     """No gold model holds a tensor of an audited model: it would be no model that never saw D_f.
 
     Tensors that hold one value only are left out: training leaves them alike by chance.
@@ -61,9 +63,9 @@ def check_independent(bench: Bench) -> None:
     Raises:
         Invalid: it does; says which tensor.
     """
-    for gold in bench.golds:
-        for audited in (bench.before, bench.after):
-            shared = _shared(gold.weights, audited.weights)
+    for gold in golds:
+        for model in audited:
+            shared = _shared(gold.weights, model.weights)
             if shared is not None:
                 message = f"a gold version has the tensor {shared} from an audited version: it is no independent model"
                 raise Invalid(message, code="gold_shares_weights")

@@ -97,7 +97,7 @@ def main(
         console.print(
             f"Data: {story.title}; a tile trigger is planted on every training image of class {TRIGGERED_CLASS}."
         )
-        pictures = planted(digits() if data is None else _parquet(data))
+        pictures = planted(digits() if data is None else parquet(data))
         write_manifest(pictures, home / "data" / "pictures.parquet")
         architecture = architecture_of(story, pictures)
         weights, normalisation = train_classifier(story, architecture, pictures, home)
@@ -165,17 +165,14 @@ class Client:
 
     def forget_three_things(self, story: Story, pictures: Pictures) -> list[tuple[str, str]]:
         """(a) 100 samples, (b) a class, (c) a backdoor, each on the result of the one before."""
-        train = pictures.train.nonzero().flatten()
-        others = train[(pictures.labels[train] != FORGOTTEN_CLASS) & (pictures.labels[train] != TRIGGERED_CLASS)]
-        drawn = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(SEED))[:100]]
-        triggered = train[pictures.labels[train] == TRIGGERED_CLASS]
+        triggered = (pictures.train & (pictures.labels == TRIGGERED_CLASS)).nonzero().flatten()
         backdoor = {
             "kind": "backdoor",
             "sample_ids": sample_ids(triggered),
             "transform": TRIGGER.model_dump(mode="json"),
         }
         wishes: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-            ("a-samples", {"kind": "samples", "sample_ids": sample_ids(drawn)}, {"name": "deepclean"}),
+            ("a-samples", {"kind": "samples", "sample_ids": sample_ids(drawn(pictures, SEED))}, {"name": "deepclean"}),
             ("b-class", {"kind": "class", "label": FORGOTTEN_CLASS}, story.class_method),
             ("c-backdoor", backdoor, story.backdoor_method),
         ]
@@ -259,7 +256,8 @@ def architecture_of(story: Story, pictures: Pictures) -> MlpParams:
     return MlpParams(input_shape=tuple(pictures.pixels.shape[1:]), classes=10, layers=4, width=story.width)
 
 
-def _parquet(folder: Path) -> Pictures:
+def parquet(folder: Path) -> Pictures:
+    """A part of the images in train.parquet and test.parquet."""
     parts = []
     for split, rows in (("train", FASHION_TRAIN), ("test", FASHION_TEST)):
         table = pq.read_table(folder / f"{split}.parquet", columns=["image", "label"])
@@ -268,6 +266,13 @@ def _parquet(folder: Path) -> Pictures:
         labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
         parts.append((decode(table["image"], 0), labels, torch.full((len(table),), split == "train")))
     return Pictures(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def drawn(pictures: Pictures, seed: int) -> Tensor:
+    """Positions of 100 training images of classes that the other two requests leave alone."""
+    others = pictures.train & (pictures.labels != FORGOTTEN_CLASS) & (pictures.labels != TRIGGERED_CLASS)
+    rows = others.nonzero().flatten()
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:100]]
 
 
 def planted(pictures: Pictures) -> Pictures:

@@ -170,7 +170,7 @@ def audit_versions(job_id: str, fence: int, run: Attempt) -> None:
     golds = _golds(case, problem, run)
     outcome = Outcome(weights_of(after, problem.build), {}, frozenset(after.silenced_classes))
     bench = bench_of(case, problem, outcome, golds.models, run)
-    check_independent(bench)
+    check_independent(bench.golds, bench.before, bench.after)
     findings, audit_seconds = timed(partial(_audit, case, bench))
     judged = [reported(finding, seed=case.request.seed) for finding in findings]
     figures, drawing_seconds = timed(partial(draw, bench, judged, run.folder / "figures"))
@@ -340,7 +340,9 @@ class _Golds(NamedTuple):
 def _golds(case: Case, problem: Problem, run: Run) -> _Golds:
     """Registered gold versions, or the recipe on D_r once per seed, or none."""
     if case.request.audit["gold"] != "retrain":
-        return _Golds(tuple(answering(gold, problem.build) for gold in case.golds), None)
+        registered = tuple(answering(gold, problem.build) for gold in case.golds)
+        check_independent(registered, Answering(problem.build, problem.old))
+        return _Golds(registered, None)
     made, seconds = [], []
     for number in range(case.request.audit["gold_seeds"]):
         part = Noting(run, f"gold_{number + 1}")
@@ -364,6 +366,7 @@ def bench_of(case: Case, problem: Problem, outcome: Outcome, golds: tuple[Answer
         seed=problem.seed,
         run=run,
         recipe=problem.recipe,
+        initial=problem.initial,
     )
 
 

@@ -51,6 +51,7 @@ from app.metrics.mia_reference import MiaReferenceParams
 from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
+from app.metrics.unlearning_error import UnlearningErrorParams
 from app.metrics.weight_distance import WeightDistanceParams
 from app.transforms.blend import BlendParams
 from app.transforms.color import ColorParams
@@ -100,6 +101,7 @@ from worker.metrics.mia_reference import mia_reference
 from worker.metrics.relearn import relearn
 from worker.metrics.rmia import rmia
 from worker.metrics.tow import tow
+from worker.metrics.unlearning_error import unlearning_error
 from worker.metrics.weight_distance import weight_distance
 from worker.numerics.examples import Change
 from worker.numerics.outcome import Bench, Finding, Outcome
@@ -159,6 +161,7 @@ METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {
     DivergenceParams: divergence,
     WeightDistanceParams: weight_distance,
     TowParams: tow,
+    UnlearningErrorParams: unlearning_error,
 }
 ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     MlpParams: mlp.build,

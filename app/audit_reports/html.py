@@ -33,6 +33,7 @@ def render(body: Mapping[str, Any]) -> bytes:
             facts=plain.facts(body),
             head=plain.FINDINGS_HEAD,
             table=plain.findings_table(body),
+            glossary=plain.glossary(body),
             caveats=caveats(body),
             figures=[{**figure, "image": _encoded(images[figure["name"]])} for figure in body["figures"]],
             technical=plain.technical(body),
@@ -48,8 +49,12 @@ def policy() -> str:
 
 
 def caveats(body: Mapping[str, Any]) -> list[str]:
-    """What metrics warn of, each once."""
-    return list(dict.fromkeys(caveat for finding in body["findings"] for caveat in finding["caveats"]))
+    """What metrics warn of, each once, with the measures that it concerns."""
+    measures: dict[str, dict[str, None]] = {}
+    for finding in body["findings"]:
+        for caveat in finding["caveats"]:
+            measures.setdefault(caveat, {})[finding["measure"].replace("_", " ")] = None
+    return [f"{', '.join(of)}: {caveat}" for caveat, of in measures.items()]
 
 
 def _encoded(drawing: bytes | None) -> str | None:

@@ -46,9 +46,9 @@ def _first_page(page: "_Page", body: Mapping[str, Any]) -> None:
     page.ln(3)
     page.heading("In plain words")
     for said in plain.statements(body):
-        tag = f"  [{said.outcome}]" if said.outcome else ""
-        page.text_line(f"{said.sentence}{tag}", size=10)
-        page.text_line(said.certainty, size=8, colour=GREY, after=1.2)
+        tag = f"[{said.outcome}]  " if said.outcome else ""
+        page.text_line(said.sentence, size=9, after=0.4)
+        page.text_line(f"{tag}{said.certainty}", size=8, colour=GREY, after=1.2)
     page.rows(None, plain.facts(body))
     page.ln(2)
     page.heading("What this report does not prove")
@@ -83,6 +83,8 @@ def _numbers(page: "_Page", body: Mapping[str, Any]) -> None:
     page.heading("Every number", level=3)
     rows, widths = plain.findings_table(body), (32, 24, 14, 16, 20, 38, 26, 20)
     page.grid(plain.FINDINGS_HEAD, rows, widths=widths, right={2, 3, 4, 5, 6})
+    page.ln(2)
+    page.rows(None, plain.glossary(body))
     for metric in body["not_measured"]:
         page.text_line(f"Not measured: {metric['metric']}. {metric['reason']}", size=9)
     if warnings := caveats(body):

@@ -46,12 +46,55 @@ ACCURACIES = {
     "test_forget": "Of 100 unseen {things} of the forgotten class the model recognises {after}",
 }
 SENTENCES = {
-    "attack_auc": "Shown a forgotten and a never-seen {thing}, an attacker tells which is which {after} times in 100;"
-    " 50 would be blind guessing",
-    "reference_auc": "The same attacker, helped by a model that never saw the data, succeeds {after} times in 100",
+    "attack_auc": "Shown a forgotten and a never-seen {thing}, an attacker tells which is which {after} times in 100,"
+    " and 50 times by blind guessing",
+    "reference_auc": "The same attacker, helped by a retrained model, succeeds {after} times in 100",
     "predicted_member": "An attacker takes {after} of 100 forgotten {things} for training data",
+    "probe_accuracy": "Its inner layers tell {after} of 100 unseen {things} of the class from others",
+    "relearn_share": "Taught the class again, the model needs {after} of 100 steps of the lesson",
 }
+SAID_OF: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "class": (
+        ("attack_auc", "forget"),
+        ("reference_auc", "forget"),
+        ("probe_accuracy", "test_forget"),
+        ("relearn_share", "forget"),
+    ),
+}
+"""What is said beside the accuracies: of a class, what may be left of it under the answers."""
+SAID_OF_OTHERS = (("attack_auc", "forget"), ("reference_auc", "forget"), ("predicted_member", "forget"))
 OUTCOMES = {"pass": "shown", "fail": "not so", "inconclusive": "undecided", "not_judged": ""}
+TAGS = {"pass": "as it should be", "fail": "not as it should be", "inconclusive": "cannot be told", "not_judged": ""}
+SETS = {
+    "forget": "D_f, the data to be forgotten",
+    "forget_clean": "D_f without the feature",
+    "retain": "D_r, the training data that is kept",
+    "retain_extra": "kept data with the feature added",
+    "test": "held-out data: no model was trained on it",
+    "test_forget": "held-out data of the forgotten class",
+    "test_extra": "held-out data with the feature added",
+}
+MEASURES = {
+    "accuracy": "share of right answers",
+    "attack_accuracy": "how often the loss tells an attacker forgotten from held-out samples; 0.5 is guessing",
+    "attack_auc": "how often a forgotten sample has a smaller loss than a held-out one; 0.5 is guessing",
+    "predicted_member": "share of D_f that an attacker takes for training data",
+    "efficacy": "1 less predicted member",
+    "reference_auc": "attack auc, with the loss taken relative to models that never saw D_f",
+    "lira_auc": "area of the likelihood-ratio attack; 0.5 is guessing",
+    "lira_tpr_at_1_percent": "share of D_f that this attack finds while it accuses 1 of 100 others",
+    "lira_tpr_at_01_percent": "share of D_f that this attack finds while it accuses 1 of 1,000 others",
+    "rmia_auc": "area of the relative membership attack; 0.5 is guessing",
+    "probe_accuracy": "how often a linear classifier on the hidden features recognises the class",
+    "relearn_share": "steps until D_f is answered again, as a share of the steps allowed; 1: it is not",
+    "attack_success_rate": "share of held-out samples that the trigger leads to its class",
+    "robust_accuracy": "share of held-out samples answered rightly in spite of the trigger",
+    "activation_distance": "distance of the answers on D_f to those of retrained models",
+    "js_divergence": "Jensen-Shannon divergence of the answers on D_f from those of retrained models, at most 0.693",
+    "verification_error": "distance of the weights to those of retrained models; gold: between two of these",
+    "unlearning_error": "how far the weights can be from retrained ones, as foretold from how they were trained",
+    "tow": "closeness to a retrained model on all sets at once; 1 is equal",
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +109,7 @@ class Statement:
 def statements(body: Body) -> list[Statement]:
     """The findings that somebody outside the field can make sense of, the forgotten data first."""
     found = {(f["measure"], f["on"]): f for f in body["findings"]}
-    order = [("accuracy", on) for on in ACCURACIES] + [(measure, "forget") for measure in SENTENCES]
+    order = [("accuracy", on) for on in ACCURACIES] + [*SAID_OF.get(body["asked"]["kind"], SAID_OF_OTHERS)]
     return [_statement(found[key], body) for key in order if key in found]
 
 
@@ -75,13 +118,15 @@ def _statement(finding: Mapping[str, Any], body: Body) -> Statement:
     words = ACCURACIES[finding["on"]] if accuracy else SENTENCES[finding["measure"]]
     things = body["subject"].get("inputs", "records")
     said = words.format(things=things, thing=things.rstrip("s"), after=of_100(finding["after"]))
-    said += f"; before it was {of_100(finding['before'])}"
+    beside = [f"before: {of_100(finding['before'])}"]
     if finding["gold"] is not None:
-        verb = " recognises" if accuracy else ": "
-        said += f"; a model that never saw them{verb} {of_100(finding['gold']['mean'])}".replace(":  ", ": ")
+        beside.append(f"retrained without the data: {of_100(finding['gold']['mean'])}")
+    said += f" ({'; '.join(beside)})"
     low, high = finding["interval"]
-    certainty = f"From {finding['n']:,} {things}: between {of_100(low)} and {of_100(high)} with 95 % certainty."
-    return Statement(f"{said}.", certainty, OUTCOMES[finding["outcome"]])
+    certainty = f"From {finding['n']:,} {things}: between {of_100(low)} and {of_100(high)} with 95\u00a0% certainty."
+    if finding["measure"] == "relearn_share":
+        certainty = f"From lessons of {finding['n']:,} {things}: few steps mean that it was never really gone."
+    return Statement(f"{said}.", certainty, TAGS[finding["outcome"]])
 
 
 def of_100(share: float) -> str:
@@ -102,8 +147,7 @@ def facts(body: Body) -> list[tuple[str, str]]:
     rows = [
         ("Request", asked["forget_request"] or "none: a stand-alone audit"),
         ("Your reference", asked["external_id"] or ""),
-        ("Received", day(asked["received_at"])),
-        ("Due", day(asked["due_at"])),
+        ("Received", f"{day(asked['received_at'])}{', due ' + day(asked['due_at']) if asked['due_at'] else ''}"),
         ("Model", subject["model"]),
         ("To be forgotten", f"{KINDS[asked['kind']].format(things=things)}: {asked['samples']:,} {things}"),
         ("Method", f"{method}, chosen by {asked['method_chosen_by']}" if asked["method"] else method),
@@ -135,6 +179,16 @@ def findings_table(body: Body) -> list[list[str]]:
     ]
 
 
+def glossary(body: Body) -> list[tuple[str, str]]:
+    """What the measures and the sets of the table are."""
+    measures = {f["measure"]: None for f in body["findings"]}
+    sets = {f["on"]: None for f in body["findings"]}
+    return [
+        *((name.replace("_", " "), MEASURES[name]) for name in measures if name in MEASURES),
+        *((name, SETS[name]) for name in sets if name in SETS),
+    ]
+
+
 FINDINGS_HEAD = ["measure", "on", "n", "before", "nothing done", "after [95 %]", "gold ± std", "judged"]
 
 
@@ -146,9 +200,12 @@ def number(value: float) -> str:
 def technical(body: Body) -> list[tuple[str, list[tuple[str, str]]]]:
     """Parameters, hashes, cost and surroundings, by heading."""
     subject, cost, asked = body["subject"], body["cost"], body["asked"]
+    method, gold = cost["unlearning_seconds"], cost["gold_seconds"]
     seconds = {
-        "method": cost["unlearning_seconds"],
-        "one retraining": cost["gold_seconds"],
+        "method, with every Fisher diagonal that it computed": method,
+        "Fisher diagonal stored before, once for all requests": cost.get("stored_fisher_seconds"),
+        "one retraining": gold,
+        "method, in retrainings": method / gold if method is not None and gold else None,
         "measuring": cost["audit_seconds"],
         "figures": cost.get("drawing_seconds"),
     }
@@ -167,7 +224,7 @@ def technical(body: Body) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("its files", subject["dataset_sha256"]),
             ],
         ),
-        ("Seconds", [(name, f"{value:.1f}") for name, value in seconds.items() if value is not None]),
+        ("Seconds", [(name, f"{value:.2f}") for name, value in seconds.items() if value is not None]),
         ("Policy of the model", _policy(asked.get("policy"))),
         ("Ran on", [*_flat(body["environment"]), ("seed", str(asked["seed"]))]),
     ]

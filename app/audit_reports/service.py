@@ -22,6 +22,7 @@ from app.domain.rules import Policy
 from app.domain.rungs import said, warned
 from app.domain.sentences import shared
 from app.domain.verdict import LIMITS, judge, summary, verdict
+from app.models import service as models
 from app.signing_keys import service as signing_keys
 from app.tables import AuditReport, Dataset, ForgetRequest, Model, ModelVersion
 
@@ -207,7 +208,7 @@ def _draft(
         "sizes": measured.sizes,
         "method_facts": measured.method_facts,
         "findings": findings,
-        "cost": measured.cost,
+        "cost": measured.cost.model_copy(update={"stored_fisher_seconds": models.fisher_seconds(session, before)}),
         "environment": measured.environment,
         "rungs": measured.rungs,
         "figures": measured.figures,

@@ -6,23 +6,19 @@ from sqlalchemy.orm import Session
 from app.audit_reports.schemas import AuditReportIn, StoredAudit
 from app.audit_reports.service import sign_off, write_down
 from app.core.db import now
-from app.core.errors import FieldError, Invalid, invalid_field
+from app.core.errors import invalid_field
 from app.core.ids import new_id
 from app.core.params import Kind
 from app.datasets import service as datasets
 from app.domain.lifecycle import JobKind, JobStatus, ReportStatus, check_arrow
 from app.domain.report import Asked, Measured
+from app.forget_requests import audits, targets
 from app.forget_requests import service as forget_requests
-from app.forget_requests import targets
-from app.forget_requests.queries import lineage
 from app.jobs import service as jobs
 from app.models import policy as policies
 from app.models import service as models
 from app.tables import AuditReport, Dataset, Job, Model, ModelVersion
 
-HELD_OUT = "held-out data: the data set has no rows of split `test`"
-NEEDS_HELD_OUT = frozenset({"mia", "mia_confidence", "mia_reference", "lira", "rmia"})
-"""Metrics whose attacks are built on samples that no model was trained on."""
 ELSEWHERE = "unknown: the new version was not made by this service for this audit"
 
 _ENDS = {
@@ -45,7 +41,7 @@ def submit(session: Session, wish: AuditReportIn, *, tenant_id: str, actor: str)
         raise invalid_field("/target/dataset", "The model was not trained on this data set.", code="wrong_dataset")
     targets.check_transforms(wish.target, dataset, models.seen_by(model, dataset))
     positions = targets.resolve(wish.target, dataset)
-    _check_audit(session, wish, model, dataset, (before, after))
+    audits.check(session, wish.audit, Kind(wish.target.kind), model, dataset, (before, after))
     asked = StoredAudit(
         model_id=model.id,
         dataset_id=dataset.id,
@@ -158,33 +154,3 @@ def _pairs(
     pairs = datasets.ready(session, name, tenant_id=tenant_id, pointer="/target/pairs")
     targets.check_pairs(pairs, dataset, positions)
     return pairs
-
-
-def _check_audit(
-    session: Session, wish: AuditReportIn, model: Model, dataset: Dataset, audited: tuple[ModelVersion, ...]
-) -> None:
-    audit, kind = wish.audit, Kind(wish.target.kind)
-    if audit.gold == "retrain" and model.recipe is None:
-        raise invalid_field("/audit/gold", "Retraining needs the training recipe of the model.", code="recipe_missing")
-    for place, version_id in enumerate(audit.gold_versions):
-        pointer = f"/audit/gold_versions/{place}"
-        gold = models.ready_version(session, model, version_id, pointer=pointer, role="gold")
-        related = set(lineage(session, gold)) & {version.id for version in audited}
-        if related or gold.weights_sha256 in {version.weights_sha256 for version in audited}:
-            message = "This gold version shares weights with a version that is audited: it is no independent model."
-            raise invalid_field(pointer, message, code="gold_shares_weights")
-    unmet = [
-        FieldError(f"/audit/metrics/{place}", f"{metric.name} {why}.")
-        for place, metric in enumerate(audit.metrics)
-        if "metrics" in audit.model_fields_set and (why := _unmet(metric.name, metric.serves, kind, dataset))
-    ]
-    if unmet:
-        raise Invalid("A metric that was asked for cannot be measured.", code="metric_needs_unmet", errors=unmet)
-
-
-def _unmet(name: str, serves: frozenset[Kind], kind: Kind, dataset: Dataset) -> str | None:
-    if kind not in serves:
-        return f"does not serve requests of kind {kind}"
-    if name in NEEDS_HELD_OUT and not sum((dataset.counts or {}).get("test", {}).values()):
-        return f"needs {HELD_OUT}"
-    return None

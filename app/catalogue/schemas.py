@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.core.params import Kind, Need
+from app.core.params import AuditNeed, Kind, Need
 from app.core.spaces import AnyRange
 
 
@@ -19,9 +19,10 @@ class EntryOut(BaseModel):
 
 
 class MetricOut(EntryOut):
-    """One audit metric."""
+    """One audit metric. What it needs is said for its default parameters."""
 
     serves: list[Kind]
+    needs: list[AuditNeed]
 
 
 class MethodOut(EntryOut):

@@ -19,7 +19,9 @@ def methods() -> list[MethodOut]:
 
 def metrics() -> list[MetricOut]:
     """All audit metrics."""
-    return [MetricOut(**_common(params), serves=sorted(params.serves)) for params in METRICS]
+    return [
+        MetricOut(**_common(params), serves=sorted(params.serves), needs=sorted(params().needs())) for params in METRICS
+    ]
 
 
 def architectures() -> list[EntryOut]:

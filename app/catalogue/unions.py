@@ -50,6 +50,7 @@ from app.metrics.mia_reference import MiaReferenceParams
 from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
+from app.metrics.unlearning_error import UnlearningErrorParams
 from app.metrics.weight_distance import WeightDistanceParams
 from app.transforms.blend import BlendParams
 from app.transforms.color import ColorParams
@@ -102,6 +103,7 @@ METRICS = (
     DivergenceParams,
     WeightDistanceParams,
     TowParams,
+    UnlearningErrorParams,
 )
 DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
@@ -151,7 +153,8 @@ AnyMetric = Annotated[
     | RmiaParams
     | DivergenceParams
     | WeightDistanceParams
-    | TowParams,
+    | TowParams
+    | UnlearningErrorParams,
     Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[

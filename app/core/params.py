@@ -48,6 +48,16 @@ class Need(StrEnum):
     TRANSFORM = "transform"  # T, which adds the information that must be forgotten
 
 
+class AuditNeed(StrEnum):
+    """What a metric must be given beyond the two models and what is forgotten."""
+
+    HELD_OUT = "held_out"  # rows of split `test`
+    GOLD = "gold"  # models retrained without what is forgotten
+    RECIPE = "recipe"  # how the model was trained
+    SGD = "sgd"  # that it was trained by SGD
+    INITIAL_WEIGHTS = "initial_weights"  # the weights before training, or the seed that builds them
+
+
 class Params(BaseModel):
     """Frozen, closed, finite: an unknown key, a NaN or an infinity is an error that names the field."""
 
@@ -86,6 +96,10 @@ class MetricParams(Params):
 
     serves: ClassVar[frozenset[Kind]] = frozenset(Kind)
     paper: ClassVar[str]
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """What must be there to measure it with these parameters."""
+        return frozenset()
 
 
 class ArchitectureParams(Params):

@@ -19,6 +19,8 @@ class Cost(Document):
 
     unlearning_seconds: float | None
     """The method, with every Fisher diagonal that it computed; None if it was carried out elsewhere."""
+    stored_fisher_seconds: float | None = None
+    """The diagonal stored with the version before, once for all its requests, shards added up; None without one."""
     gold_seconds: float | None
     """One retraining from scratch on the same machine; None if none was made."""
     audit_seconds: float

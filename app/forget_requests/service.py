@@ -18,7 +18,7 @@ from app.domain.deadlines import due_at
 from app.domain.lifecycle import REQUEST_ARROWS, JobKind, JobStatus, RequestStatus, check_arrow, is_final
 from app.domain.policy import ModelPolicy, policy_of
 from app.domain.report import Rung
-from app.forget_requests import releases, targets, tombstones
+from app.forget_requests import audits, releases, targets, tombstones
 from app.forget_requests.actions import next_actions
 from app.forget_requests.planning import base_of, check, documents, enlist, ready, stock_of
 from app.forget_requests.policy import Stock, choose
@@ -84,7 +84,8 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     wanted = wish.method if isinstance(wish.method, MethodParams) else None
     choice = choose(wanted, kind, _in_time(stock_of(session, wish.target, model, version, dataset)))
     policy = policies.get(model)
-    _check_audit(session, wish.audit, model, policy)
+    _check_policy(wish.audit, policy)
+    audits.check(session, wish.audit, kind, model, dataset, [version])
     free, covered = tombstones.not_yet_claimed(session, version, dataset.id, asked_for, kind)
     _check_something_stays(session, model, dataset, free, kind)
     request = ForgetRequest(
@@ -380,14 +381,10 @@ def _version_id(session: Session, wish: Wish, model: Model) -> tuple[str, str]:
     return "/alias", version_id
 
 
-def _check_audit(session: Session, audit: AuditIn, model: Model, policy: ModelPolicy) -> None:
+def _check_policy(audit: AuditIn, policy: ModelPolicy) -> None:
     if policy.needs_gold and audit.gold == "none":
         message = "The model's policy needs gold models: `retrain`, or `registered` with gold_versions."
         raise invalid_field("/audit/gold", message, code="policy_needs_gold")
-    if audit.gold == "retrain" and model.recipe is None:
-        raise invalid_field("/audit/gold", "Retraining needs the training recipe of the model.", code="recipe_missing")
-    for place, version_id in enumerate(audit.gold_versions):
-        models.ready_version(session, model, version_id, pointer=f"/audit/gold_versions/{place}", role="gold")
 
 
 def _in_time(stock: Stock) -> Stock:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from app.core.params import MetricParams
+from app.core.params import AuditNeed, MetricParams
 
 
 class DivergenceParams(MetricParams):
@@ -11,3 +11,7 @@ class DivergenceParams(MetricParams):
     paper: ClassVar[str] = "Golatkar et al., 2021 (activation distance); Chundawat et al., 2023 (Jensen-Shannon)"
 
     name: Literal["divergence"] = "divergence"
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """Models to compare with."""
+        return frozenset({AuditNeed.GOLD})

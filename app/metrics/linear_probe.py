@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from app.core.params import Kind, MetricParams
+from app.core.params import AuditNeed, Kind, MetricParams
 
 
 class LinearProbeParams(MetricParams):
@@ -16,3 +16,7 @@ class LinearProbeParams(MetricParams):
     name: Literal["linear_probe"] = "linear_probe"
     per_class: Annotated[int, Field(ge=2, le=10_000)] = 100
     """Training samples of each class, at most."""
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """Samples that no model was trained on."""
+        return frozenset({AuditNeed.HELD_OUT})

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from app.core.params import MetricParams
+from app.core.params import AuditNeed, MetricParams
 
 
 class MiaParams(MetricParams):
@@ -15,3 +15,7 @@ class MiaParams(MetricParams):
     name: Literal["mia"] = "mia"
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     """Folds of the cross-validation."""
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """Samples that no model was trained on."""
+        return frozenset({AuditNeed.HELD_OUT})

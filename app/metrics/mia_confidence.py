@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from app.core.params import MetricParams
+from app.core.params import AuditNeed, MetricParams
 
 
 class MiaConfidenceParams(MetricParams):
@@ -11,3 +11,7 @@ class MiaConfidenceParams(MetricParams):
     paper: ClassVar[str] = "Shi et al., DeepClean, 2023; Golatkar et al., 2020; Song & Mittal, 2021"
 
     name: Literal["mia_confidence"] = "mia_confidence"
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """Samples that no model was trained on."""
+        return frozenset({AuditNeed.HELD_OUT})

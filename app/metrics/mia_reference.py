@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from app.core.params import MetricParams
+from app.core.params import AuditNeed, MetricParams
 
 
 class MiaReferenceParams(MetricParams):
@@ -17,3 +17,7 @@ class MiaReferenceParams(MetricParams):
     """The audit's gold models, or models that this metric trains by the recipe on half of D_r."""
     models: Annotated[int, Field(ge=1, le=16)] = 1
     """For `half_data`: how many are trained."""
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """Non-members, and reference models or what trains them."""
+        return frozenset({AuditNeed.HELD_OUT, AuditNeed.GOLD if self.references == "gold" else AuditNeed.RECIPE})

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from app.core.params import MetricParams
+from app.core.params import AuditNeed, MetricParams
 
 
 class TowParams(MetricParams):
@@ -11,3 +11,7 @@ class TowParams(MetricParams):
     paper: ClassVar[str] = "Zhao et al., What makes unlearning hard and what to do about it, 2024"
 
     name: Literal["tow"] = "tow"
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """Models to compare with, on three sets."""
+        return frozenset({AuditNeed.GOLD, AuditNeed.HELD_OUT})

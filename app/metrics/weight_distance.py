@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from app.core.params import MetricParams
+from app.core.params import AuditNeed, MetricParams
 
 
 class WeightDistanceParams(MetricParams):
@@ -11,3 +11,7 @@ class WeightDistanceParams(MetricParams):
     paper: ClassVar[str] = "Thudi et al., Unrolling SGD: Understanding Factors Influencing Machine Unlearning, 2022"
 
     name: Literal["weight_distance"] = "weight_distance"
+
+    def needs(self) -> frozenset[AuditNeed]:
+        """Models to compare with."""
+        return frozenset({AuditNeed.GOLD})

@@ -15,6 +15,7 @@ from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow, is_final
 from app.jobs import service as jobs
+from app.jobs.queries import shards_of
 from app.jobs.schemas import ProgressOut
 from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
 from app.models.schemas import (
@@ -247,6 +248,15 @@ def fisher_status(session: Session, version: ModelVersion) -> Any:
     if version.fisher_path is not None:
         return "ready"
     return "none" if _fisher_job(session, version) is None else "pending"
+
+
+def fisher_seconds(session: Session, version: ModelVersion) -> float | None:
+    """What the stored diagonal took on the workers, all shards together; None if there is none, or it was uploaded."""
+    job = session.get(Job, version.job_id) if version.job_id and version.fisher_path else None
+    if job is None or job.kind is not JobKind.FISHER:
+        return None
+    times = [(j.started_at, j.finished_at) for j in [job, *shards_of(session, job.id)]]
+    return sum((end - start).total_seconds() for start, end in times if start is not None and end is not None)
 
 
 def compute_fisher(session: Session, version: ModelVersion, wish: FisherIn, *, actor: str) -> ModelVersion:

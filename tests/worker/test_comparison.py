@@ -106,7 +106,7 @@ def test_a_gold_with_one_tensor_of_an_audited_model_ends_the_audit(rig: Rig, ver
 
 def test_gold_models_may_share_what_training_leaves_alike_and_nothing_else() -> None:
     bench = _bench()
-    check_independent(bench)
+    check_independent(bench.golds, bench.before, bench.after)
     gold = {name: tensor.clone() for name, tensor in bench.golds[0].weights.items()}
     bias = next(name for name in gold if name.endswith("bias"))
     both = torch.zeros_like(gold[bias])
@@ -115,10 +115,10 @@ def test_gold_models_may_share_what_training_leaves_alike_and_nothing_else() -> 
         before=Model(bench.before.build, {**bench.before.weights, bias: both}),
         golds=(Model(bench.before.build, {**gold, bias: both}),),
     )
-    check_independent(alike)
+    check_independent(alike.golds, alike.before, alike.after)
     taken = replace(bench, golds=(Model(bench.before.build, {**gold, bias: bench.after.weights[bias]}),))
     with pytest.raises(Invalid, match=bias):
-        check_independent(taken)
+        check_independent(taken.golds, taken.before, taken.after)
 
 
 def test_a_metric_without_a_finding_says_what_it_missed() -> None:

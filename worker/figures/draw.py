@@ -37,7 +37,13 @@ def draw(bench: Bench, findings: Sequence[Finding], folder: Path) -> list[Figure
 
 
 def _plots(bench: Bench, findings: Sequence[Finding]) -> Iterator[Plot]:
-    made = [bars.accuracies(findings), bars.attacks(findings), losses.rocs(bench), losses.histograms(bench)]
+    made = [
+        bars.accuracies(findings),
+        bars.attacks(findings),
+        losses.rocs(bench),
+        losses.reference_rocs(bench),
+        losses.histograms(bench),
+    ]
     answered = classes.predictions(bench)
     if answered is not None:
         labels, guesses = answered

@@ -6,22 +6,32 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from worker.attacks import TIMES, losses, prepared
+from worker.attacks import HELD_OUT, TIMES, Sides, losses, prepared
 from worker.estimates import roc_area
 from worker.figures.kinds import Numbers, Plot
 from worker.figures.style import COLOURS, INK, LINES, NAMES, canvas, in_order, plain_ticks, svg_of
 from worker.intervals import Scores
+from worker.metrics.mia_reference import difference
 from worker.numerics.answers import answers
 from worker.numerics.outcome import Bench, Model
 
 BINS = 24
 POINTS = 400
 LEAST_LOSS = 1e-6
-SPREAD = {"forget": "to be forgotten", "retain": "kept", "test": "held out"}
+SPREAD = {
+    "forget": "to be forgotten",
+    "retain": "kept",
+    "test": "held out",
+    "test_forget": "held out, same class",
+    "test_extra": "held out, same feature",
+}
+_HELD_OUT = {"color": "#d55e00", "linewidth": 1.3, "linestyle": (0, (1, 1.2))}
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "forget": {"color": "#0072b2", "linewidth": 1.8, "linestyle": "-"},
     "retain": {"color": "#8c8c8c", "linewidth": 1.3, "linestyle": (0, (5, 2))},
-    "test": {"color": "#d55e00", "linewidth": 1.3, "linestyle": (0, (1, 1.2))},
+    "test": _HELD_OUT,
+    "test_forget": _HELD_OUT,
+    "test_extra": _HELD_OUT,
 }
 
 
@@ -31,8 +41,9 @@ def models_of(bench: Bench) -> dict[str, Model]:
 
 
 def histograms(bench: Bench) -> Plot | None:
-    """The losses of D_f, D_r and held-out data, before and after."""
-    names = [name for name in SPREAD if name in bench.sets and len(bench.sets[name])]
+    """The losses of D_f, D_r and the held-out data that are most like D_f, before and after."""
+    wanted = "forget", "retain", HELD_OUT.get(bench.kind, "test")
+    names = [name for name in wanted if name in bench.sets and len(bench.sets[name])]
     if "forget" not in names:
         return None
     spread = {
@@ -81,7 +92,7 @@ def draw_histograms(numbers: Numbers) -> bytes:
 
 def rocs(bench: Bench) -> Plot | None:
     """What the loss attack finds at every threshold, before and after and with a gold model."""
-    attack = prepared(bench, "figures", times=TIMES)
+    attack = prepared(bench, "mia")  # the samples of the finding, so that the areas are the same
     if attack is None:
         return None
     curves = {name: _curve(*losses(bench, model, attack)) for name, model in models_of(bench).items()}
@@ -91,6 +102,28 @@ def rocs(bench: Bench) -> Plot | None:
         "An attacker calls samples with a small loss training data. Up: forgotten samples found; right: unseen samples"
         " wrongly accused. On the dashed diagonal the attacker guesses. The right panel shows the same for attackers"
         " who seldom accuse wrongly, on logarithmic axes.",
+        {"forgotten": attack.n, "held_out": attack.total - attack.n, "curves": curves},
+        draw_rocs,
+    )
+
+
+def reference_rocs(bench: Bench) -> Plot | None:
+    """What the attack finds that is calibrated with gold models; of these, each is attacked with the help of others."""
+    attack = prepared(bench, "mia_reference", times=TIMES)
+    if attack is None or not bench.golds:
+        return None
+
+    def scores(model: Model) -> Sides | None:
+        calm = [losses(bench, gold, attack) for gold in bench.golds if gold is not model]
+        return difference(losses(bench, model, attack), calm) if calm else None
+
+    found = {name: scores(model) for name, model in models_of(bench).items()}
+    curves = {name: _curve(-sides.forgotten, -sides.held_out) for name, sides in found.items() if sides is not None}
+    return Plot(
+        "roc_reference",
+        "How well the attacker does with the help of a model that never saw the data",
+        "The same, but samples are called training data where their loss is smaller than under a model that was"
+        " retrained without them: what makes a sample easy for every model gives nothing away.",
         {"forgotten": attack.n, "held_out": attack.total - attack.n, "curves": curves},
         draw_rocs,
     )

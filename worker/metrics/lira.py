@@ -5,30 +5,75 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from app.metrics.lira import LiraParams
-from worker.attacks import TIMES, Sides, losses, prepared
+from worker.attacks import TIMES, Attack, Sides, losses, prepared
 from worker.intervals import Scores
 from worker.numerics.outcome import Bench, Finding, Model
-from worker.references import references
-from worker.scoring import area_finding, rate_finding
+from worker.references import Source, references, shadows
+from worker.scoring import Score, area_finding, rate_finding
 
 Matrix = NDArray[np.float64]
 SMALLEST_LOSS = 1e-12  # nats: below, a confidence is 1 to float64's last digits and its logit infinite
 
 
 def lira(bench: Bench, params: LiraParams) -> list[Finding]:
-    """The offline attack: AUC, and TPR at 1 % and at 0.1 % FPR.
+    """The likelihood-ratio attack: AUC, and TPR at 1 % and at 0.1 % FPR.
 
-        φ = log(p_y / (1 − p_y)),   Λ = Φ((φ − μ_out) / σ),   μ_out the mean of φ over the reference models
+        φ = log(p_y / (1 − p_y))
+        offline   Λ = Φ((φ − μ_out) / σ_out)
+        online    log Λ = log N(φ | μ_in, σ_in²) − log N(φ | μ_out, σ_out²)      references: shadows
 
-    One σ for all samples, as the paper's code has it where shadow models are few; samples are ranked by φ − μ_out over
-    σ, which Λ never reorders. Without references, D_f or held-out samples there is no finding.
+    μ and σ are over the reference models that did (in) and did not (out) see the sample. One σ each for all samples, as
+    the paper's code has it where shadow models are few; offline, samples are ranked by φ − μ_out over σ, which Λ never
+    reorders. Without references, D_f or held-out samples there is no finding.
 
-    Source: Carlini et al. 2022, §VI and eq. 4.
+    Source: Carlini et al. 2022, §V, §VI and eq. 4; against unlearned models, U-LiRA: Hayes et al. 2024.
     """
     attack = prepared(bench, params.name, times=TIMES)
-    known = references(bench, params.references, params.models) if attack else ()
-    if attack is None or not known:
+    if attack is None:
         return []
+    score, feature = (
+        _online(bench, attack, params) if params.references == "shadows" else _offline(bench, attack, params)
+    )
+    if score is None:
+        return []
+    name = params.name
+    return [
+        area_finding(bench, attack, score, metric=name, measure="lira_auc", feature=feature),
+        rate_finding(bench, attack, score, 0.01, metric=name, measure="lira_tpr_at_1_percent"),
+        rate_finding(bench, attack, score, 0.001, metric=name, measure="lira_tpr_at_01_percent"),
+    ]
+
+
+def _online(bench: Bench, attack: Attack, params: LiraParams) -> tuple[Score | None, str]:
+    found = shadows(bench, params.models, attack.held_out)
+    if found is None:
+        return None, ""
+
+    def score(model: Model, *, control: bool = False) -> Sides | None:
+        audited, *seen = (losses(bench, m, attack, control=control) for m in (model, *found.models))
+        sides = [
+            (logit(own), np.stack([logit(losses) for losses in theirs]), inside)
+            for own, *theirs, inside in zip(audited, *seen, found.drawn(attack, control=control), strict=True)
+        ]
+        spread = [
+            common_deviation(np.concatenate([shown(phis, inside == saw) for _, phis, inside in sides], axis=1))
+            for saw in (True, False)
+        ]
+        return Sides(
+            *(
+                online(phi, shown(phis, inside).mean(axis=0), spread[0], shown(phis, ~inside).mean(axis=0), spread[1])
+                for phi, phis, inside in sides
+            )
+        )
+
+    return score, f"confidence against {len(found.models)} shadow models, of which half saw the sample"
+
+
+def _offline(bench: Bench, attack: Attack, params: LiraParams) -> tuple[Score | None, str]:
+    source: Source = "gold" if params.references == "gold" else "half_data"
+    known = references(bench, source, params.models)
+    if not known:
+        return None, ""
 
     def score(model: Model, *, control: bool = False) -> Sides | None:
         others = [reference for reference in known if reference is not model]
@@ -42,13 +87,12 @@ def lira(bench: Bench, params: LiraParams) -> list[Finding]:
         sigma = common_deviation(np.concatenate([shadows for _, shadows in sides], axis=1))
         return Sides(*(standardised(phi, shadows.mean(axis=0), sigma) for phi, shadows in sides))
 
-    feature = f"confidence against {len(known)} reference model(s)"
-    name = params.name
-    return [
-        area_finding(bench, attack, score, metric=name, measure="lira_auc", feature=feature),
-        rate_finding(bench, attack, score, 0.01, metric=name, measure="lira_tpr_at_1_percent"),
-        rate_finding(bench, attack, score, 0.001, metric=name, measure="lira_tpr_at_01_percent"),
-    ]
+    return score, f"confidence against {len(known)} reference model(s)"
+
+
+def shown(phis: Matrix, by: NDArray[np.bool_]) -> Matrix:
+    """φ of those models that are marked, of every sample equally many: `(models, N)` to `(marked, N)`."""
+    return phis.T[by.T].reshape(phis.shape[1], -1).T
 
 
 def logit(loss: Scores) -> Scores:

@@ -98,7 +98,8 @@ def attack_accuracy(forgotten: Scores, held_out: Scores, *, folds: int, seed: in
     scale = losses.std() or 1.0
     sides = np.repeat([1, 0], [len(forgotten), len(held_out)])
     splits = StratifiedKFold(folds, shuffle=True, random_state=derived(seed, "folds") % 2**32)
-    guesses = cross_val_predict(LogisticRegression(), ((losses - losses.mean()) / scale)[:, None], sides, cv=splits)
+    attacker = LogisticRegression(solver="liblinear")  # of one feature: half the time of the default
+    guesses = cross_val_predict(attacker, ((losses - losses.mean()) / scale)[:, None], sides, cv=splits)
     return float((guesses == sides).mean())
 
 

@@ -4,9 +4,8 @@ import numpy as np
 
 from app.metrics.mia_confidence import MiaConfidenceParams
 from worker.intervals import Scores, wilson
-from worker.numerics import evaluation
+from worker.numerics.answers import answers
 from worker.numerics.draws import Draw, matched
-from worker.numerics.examples import Examples
 from worker.numerics.outcome import Bench, Finding, Model
 from worker.numerics.randomness import derived
 
@@ -90,14 +89,9 @@ def largest_member_loss(members: Scores, others: Scores) -> float:
 
 
 def _predicted_member(bench: Bench, model: Model, draw: Draw) -> float:
-    retain, test = bench.sets["retain"].at(draw.members), bench.sets["test"].at(draw.others)
-    largest = largest_member_loss(_losses(bench, model, retain), _losses(bench, model, test))
-    return float((_losses(bench, model, bench.sets["forget"]) <= largest).mean())
-
-
-def _losses(bench: Bench, model: Model, examples: Examples) -> Scores:
-    answers = evaluation.logits(model, examples, run=bench.run)
-    return evaluation.per_sample_loss(answers, examples.labels).numpy()
+    retain, test, forget = (answers(bench, model, name).loss for name in ("retain", "test", "forget"))
+    largest = largest_member_loss(retain[draw.members].numpy(), test[draw.others].numpy())
+    return float((forget.numpy() <= largest).mean())
 
 
 def _caveats(bench: Bench, draw: Draw) -> tuple[str, ...]:

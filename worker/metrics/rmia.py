@@ -9,27 +9,36 @@ from worker.attacks import TIMES, Attack, Sides, losses, prepared
 from worker.intervals import Scores
 from worker.numerics.answers import answers
 from worker.numerics.outcome import Bench, Finding, Model
-from worker.references import references
+from worker.references import references, shadows
 from worker.scoring import area_finding
 
 Matrix = NDArray[np.float64]
 
 
 def rmia(bench: Bench, params: RmiaParams) -> list[Finding]:
-    """The area under the ROC curve of the offline attack's score.
+    """The area under the ROC curve of the attack's score.
 
-        ratio(x) = P(x | θ) / P(x),   P(x) = ½ ((1 + a) P̄_out(x) + 1 − a)
+        ratio(x) = P(x | θ) / P(x)
+        offline   P(x) = ½ ((1 + a) P̄_out(x) + 1 − a)
+        online    P(x) = ½ (P̄_in(x) + P̄_out(x)), the mean over all shadow models      references: shadows
         score(x) = share of population samples z with ratio(x) / ratio(z) ≥ γ
 
-    P(x | θ) is the softmax confidence in the label, P̄_out its mean over the reference models. The population are the
+    P(x | θ) is the softmax confidence in the label, P̄_in and P̄_out its means over the reference models that did and
+    did not see x. The population are the
     held-out samples that were not drawn as non-members, or, where all were, these. Without references, D_f or held-out
     samples there is no finding.
 
     Source: Zarifzadeh et al. 2024, §3 and, for the offline guess at P(x), appendix B.2.
     """
     attack = prepared(bench, params.name, times=TIMES)
-    known = references(bench, params.references, params.models) if attack else ()
-    if attack is None or not known:
+    if attack is None:
+        return []
+    if params.references == "shadows":
+        found = shadows(bench, params.models, attack.held_out)
+        known, scale = found.models if found else (), None
+    else:
+        known, scale = references(bench, params.references, params.models), params.scale
+    if not known:
         return []
 
     def score(model: Model, *, control: bool = False) -> Sides | None:
@@ -37,10 +46,9 @@ def rmia(bench: Bench, params: RmiaParams) -> list[Finding]:
         audited, *out = (losses(bench, m, attack, control=control) for m in (model, *others))
         if not out:
             return None
-        population = ratio(*_population(bench, attack, model, others), params.scale)
+        population = ratio(*_population(bench, attack, model, others), scale)
         sides = (
-            ratio(np.exp(-own), np.exp(-np.stack(theirs)), params.scale)
-            for own, *theirs in zip(audited, *out, strict=True)
+            ratio(np.exp(-own), np.exp(-np.stack(theirs)), scale) for own, *theirs in zip(audited, *out, strict=True)
         )
         return Sides(*(beaten(side, population, params.gamma) for side in sides))
 
@@ -48,15 +56,18 @@ def rmia(bench: Bench, params: RmiaParams) -> list[Finding]:
     return [area_finding(bench, attack, score, metric=params.name, measure="rmia_auc", feature=feature)]
 
 
-def ratio(confidence: Scores, outside: Matrix, scale: float) -> Scores:
-    """P(x | θ) / ½ ((1 + a) P̄_out(x) + 1 − a).
+def ratio(confidence: Scores, others: Matrix, scale: float | None) -> Scores:
+    """P(x | θ) / P(x).
 
     Args:
         confidence: P(x | θ), `(N,)`.
-        outside: confidences of models that did not see x, `(models, N)`.
+        others: confidences of reference models, `(models, N)`: of ones that did not see x, or, without `scale`, of
+            equally many that did.
         scale: a, in [0, 1].
     """
-    prior = ((1 + scale) * outside.mean(axis=0) + (1 - scale)) / 2
+    prior = others.mean(axis=0)
+    if scale is not None:
+        prior = ((1 + scale) * prior + (1 - scale)) / 2
     return np.asarray(confidence / np.maximum(prior, np.finfo(np.float64).tiny))
 
 

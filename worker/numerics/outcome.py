@@ -52,6 +52,7 @@ class Bench:
     seed: int
     run: Run
     recipe: Recipe | None = None  # for metrics that train models of their own
+    initial: Weights | None = None  # weights before training
     asked: dict[tuple[int, str], Any] = field(default_factory=dict, compare=False, repr=False)
     """What models answered so far: see `worker.numerics.answers`. Never shared between benches."""
     trained: dict[str, tuple[Model, ...]] = field(default_factory=dict, compare=False, repr=False)

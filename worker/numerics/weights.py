@@ -10,6 +10,8 @@ Legend
 """
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 
 from torch import Tensor, nn
 
@@ -31,6 +33,12 @@ def network_with(build: Build, weights: Weights) -> nn.Module:
     Raises:
         RuntimeError: names or shapes differ.
     """
-    network = build(0)
+    network = deepcopy(_skeleton(build))
     network.load_state_dict(dict(weights), strict=True)
     return network.eval()
+
+
+@lru_cache(maxsize=1)
+def _skeleton(build: Build) -> nn.Module:
+    # Initial weights can cost more than an epoch (orthogonal ones are QR factors), and here they are overwritten.
+    return build(0)

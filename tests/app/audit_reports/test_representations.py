@@ -39,8 +39,8 @@ def with_figure(report: str = "ar_" + "0" * 32) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("after", "before", "gold", "sentence"),
     [
-        (0.87, 0.99, 0.86, "Of 100 forgotten pictures the model recognises 87; before it was 99;"),
-        (0.999, 1.0, 0.001, "recognises more than 99; before it was 100; a model that never saw them recognises fewer"),
+        (0.87, 0.99, 0.86, "Of 100 forgotten pictures the model recognises 87 (before: 99;"),
+        (0.999, 1.0, 0.001, "recognises more than 99 (before: 100; retrained without the data: fewer"),
     ],
 )
 def test_a_finding_is_said_in_words_that_need_no_statistics(
@@ -48,6 +48,25 @@ def test_a_finding_is_said_in_words_that_need_no_statistics(
 ) -> None:
     told = finding(after=after, before=before, gold={"mean": gold, "std": 0, "models": 1})
     assert sentence in plain.statements(body(findings=[told]))[0].sentence
+
+
+def test_all_that_the_privacy_officer_needs_stands_on_the_first_page_of_the_pdf() -> None:
+    """Of a class request, which has the most to say."""
+    sets = ("forget", "retain", "test", "test_forget")
+    told = [finding("accuracy", on) for on in sets]
+    told += [finding(m, "forget") for m in ("attack_auc", "reference_auc", "relearn_share")]
+    document = body(findings=[*told, finding("probe_accuracy", "test_forget")])
+    document["asked"]["kind"] = "class"
+    page = pdf._Page(document)
+    pdf._first_page(page, document)
+    assert len(plain.statements(document)) == 8
+    assert page.page_no() == 1
+    page.output()  # lets go of the fonts
+
+
+def test_every_measure_and_set_of_the_table_is_explained() -> None:
+    explained = dict(plain.glossary(body()))
+    assert explained.keys() == {"accuracy", "attack auc", "forget", "retain"}
 
 
 def test_every_finding_of_the_signed_body_stands_in_the_page(home: Home) -> None:  # noqa: ARG001

@@ -23,6 +23,7 @@ DRAWERS = {
     "accuracy": bars.draw,
     "attacks": bars.draw,
     "roc": losses.draw_rocs,
+    "roc_reference": losses.draw_rocs,
     "losses": losses.draw_histograms,
     "classes": classes.draw_by_class,
     "confusion": classes.draw_confusion,
@@ -77,9 +78,11 @@ def test_the_bars_are_the_findings(drawn: dict[str, Any], tmp_path: Path, bench:
 
 
 def test_the_curves_have_the_areas_that_they_state(drawn: dict[str, Any], tmp_path: Path) -> None:  # noqa: ARG001
-    shown = numbers(tmp_path, "roc")
-    assert shown["curves"].keys() == {"before", "after", "gold"}
-    for curve in shown["curves"].values():
+    alone, helped = (numbers(tmp_path, name)["curves"] for name in ("roc", "roc_reference"))
+    assert alone.keys() == {"before", "after", "gold"}
+    assert helped.keys() == {"before", "after"}  # the only gold model cannot be attacked with its own help
+    assert helped["before"]["area"] > 0.6
+    for curve in [*alone.values(), *helped.values()]:
         area = np.trapezoid(curve["true_positives"], curve["false_positives"])
         assert area == pytest.approx(curve["area"], abs=1e-9)
         assert 0 < curve["error"] < 0.2

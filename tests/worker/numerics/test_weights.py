@@ -1,0 +1,26 @@
+"""A network with given weights: of its own storage, and without paying for initial weights that nobody wants."""
+
+import torch
+from torch import nn
+
+from worker.numerics.weights import network_with, weights_of
+
+
+def test_initial_weights_are_drawn_once_and_networks_share_nothing() -> None:
+    drawn = []
+
+    def build(seed: int) -> nn.Module:
+        drawn.append(seed)
+        return nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+
+    weights = weights_of(build(7))
+    drawn.clear()
+    one, other = network_with(build, weights), network_with(build, weights)
+    with torch.no_grad():
+        for tensor in one.state_dict().values():
+            tensor.add_(1)
+
+    assert len(drawn) == 1
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in other.state_dict().items())
+    assert all(torch.equal(t, weights[name]) for name, t in network_with(build, weights).state_dict().items())
+    assert not other.training
