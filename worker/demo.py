@@ -223,12 +223,15 @@ class Client:
             raise typer.Exit(1)
 
     def save_report(self, name: str, request_id: str, folder: Path) -> Path:
-        """Fetch the audit report and keep it."""
+        """Fetch the audit report and keep it: the file that is signed, and a page and a PDF for people."""
         request = self.call("GET", f"/forget-requests/{request_id}").json()
         report = self.call("GET", f"/audit-reports/{request['audit_report_id']}")
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"report-{name}.json"
         path.write_bytes(report.content)
+        for kind in ("html", "pdf"):
+            page = self.call("GET", f"/audit-reports/{request['audit_report_id']}.{kind}")
+            path.with_suffix(f".{kind}").write_bytes(page.content)
         return path
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worker.attacks import Attack
 from worker.numerics.concatenation import concatenated
+from worker.numerics.draws import Draw
 from worker.numerics.outcome import Bench, Model
 from worker.numerics.randomness import derived
 from worker.numerics.run import Part
@@ -46,11 +46,9 @@ class Shadows(NamedTuple):
     models: tuple[Model, ...]
     inside: Mapping[str, NDArray[np.bool_]]
 
-    def drawn(self, attack: Attack, *, control: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Who saw the drawn samples of D_f, and the drawn held-out ones."""
-        draw = attack.other_draw if control else attack.draw
-        forgotten, held_out = (self.inside[name] for name in ("forget", attack.held_out))
-        return forgotten[:, draw.members.numpy()], held_out[:, draw.others.numpy()]
+    def drawn(self, held_out: str, draw: Draw) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Who saw the drawn samples of D_f, and those of the held-out set of this name."""
+        return self.inside["forget"][:, draw.members.numpy()], self.inside[held_out][:, draw.others.numpy()]
 
 
 def shadows(bench: Bench, count: int, held_out: str) -> Shadows | None:

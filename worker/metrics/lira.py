@@ -51,9 +51,10 @@ def _online(bench: Bench, attack: Attack, params: LiraParams) -> tuple[Score | N
 
     def score(model: Model, *, control: bool = False) -> Sides | None:
         audited, *seen = (losses(bench, m, attack, control=control) for m in (model, *found.models))
+        draw = attack.other_draw if control else attack.draw
         sides = [
             (logit(own), np.stack([logit(losses) for losses in theirs]), inside)
-            for own, *theirs, inside in zip(audited, *seen, found.drawn(attack, control=control), strict=True)
+            for own, *theirs, inside in zip(audited, *seen, found.drawn(attack.held_out, draw), strict=True)
         ]
         spread = [
             common_deviation(np.concatenate([shown(phis, inside == saw) for _, phis, inside in sides], axis=1))

@@ -5,13 +5,12 @@ from math import ceil, sqrt
 import torch
 
 from app.metrics.unlearning_error import UnlearningErrorParams
-from worker.metrics.weight_distance import norm
 from worker.numerics.concatenation import concatenated
 from worker.numerics.hessian import top_eigenvalue
 from worker.numerics.outcome import Bench, Finding, Model
 from worker.numerics.randomness import derived
 from worker.numerics.training import objective_of
-from worker.numerics.weights import network_with
+from worker.numerics.weights import apart, network_with
 
 CAVEATS = (
     "a proxy: it foretells how far unlearning by one step stays from retraining, and is no measured distance",
@@ -43,7 +42,7 @@ def unlearning_error(bench: Bench, params: UnlearningErrorParams) -> list[Findin
         drawn = seen.at(torch.randperm(len(seen), generator=generator)[: params.samples])
         network = network_with(model.build, model.weights)
         sigma = sqrt(abs(top_eigenvalue(network, drawn, objective_of(recipe), seed=bench.seed, run=bench.run)))
-        return foretold(recipe.learning_rate, steps, norm(model.weights, initial, names), sigma)
+        return foretold(recipe.learning_rate, steps, apart(model.weights, initial, names), sigma)
 
     after = error(bench.after)
     return [

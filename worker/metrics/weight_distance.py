@@ -1,12 +1,11 @@
 """Metric `weight_distance`: how far are the weights from those of retrained models?"""
 
 from itertools import combinations
-from math import sqrt
 from statistics import mean
 
 from app.metrics.weight_distance import WeightDistanceParams
 from worker.numerics.outcome import Bench, Finding, Model
-from worker.numerics.weights import Weights
+from worker.numerics.weights import apart
 
 
 def weight_distance(bench: Bench, params: WeightDistanceParams) -> list[Finding]:
@@ -24,10 +23,10 @@ def weight_distance(bench: Bench, params: WeightDistanceParams) -> list[Finding]
     names = [name for name, _ in bench.before.build(0).named_parameters()]
 
     def to_golds(model: Model) -> float:
-        return mean(norm(model.weights, gold.weights, names) for gold in bench.golds)
+        return mean(apart(model.weights, gold.weights, names) for gold in bench.golds)
 
     before, after = to_golds(bench.before), to_golds(bench.after)
-    floor = tuple(norm(a.weights, b.weights, names) for a, b in combinations(bench.golds, 2))
+    floor = tuple(apart(a.weights, b.weights, names) for a, b in combinations(bench.golds, 2))
     return [
         Finding(
             metric=params.name,
@@ -43,8 +42,3 @@ def weight_distance(bench: Bench, params: WeightDistanceParams) -> list[Finding]
             caveats=() if floor else ("a single retrained model: how far two of them lie apart is not known",),
         )
     ]
-
-
-def norm(theta: Weights, other: Weights, names: list[str]) -> float:
-    """The Euclidean distance ‖θ − θ′‖₂ over the tensors of these names, in float64."""
-    return sqrt(sum(float((theta[name].double() - other[name].double()).square().sum()) for name in names))

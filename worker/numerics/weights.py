@@ -9,9 +9,10 @@ Legend
     F, S_D          empirical Fisher diagonal (mean over samples); its sum over D: F = S_D / N
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
+from math import sqrt
 
 from torch import Tensor, nn
 
@@ -42,3 +43,8 @@ def network_with(build: Build, weights: Weights) -> nn.Module:
 def _skeleton(build: Build) -> nn.Module:
     # Initial weights can cost more than an epoch (orthogonal ones are QR factors), and here they are overwritten.
     return build(0)
+
+
+def apart(theta: Weights, other: Weights, names: Sequence[str]) -> float:
+    """The Euclidean distance ‖θ − θ′‖₂ over the tensors of these names, in float64."""
+    return sqrt(sum(float((theta[name].double() - other[name].double()).square().sum()) for name in names))

@@ -28,7 +28,7 @@ from app.tables import (
     Tombstone,
 )
 from app.tables.base import utcnow
-from tests.app.web.rig import ROWS, Rig, problem
+from tests.app.web.rig import ROWS, Rig, problem, safetensors
 
 MASK = {"name": "mask", "rectangles": [{"top": 0, "left": 0, "height": 2, "width": 2}]}
 
@@ -354,7 +354,9 @@ def test_a_network_beyond_the_size_that_a_method_states_is_refused(lone: Rig) ->
 
 def test_gold_versions_are_ready_and_gold(lone: Rig) -> None:
     version = lone.deployed()
-    gold, raw = lone.version(role="gold"), lone.upload(query="?role=gold").json()["id"]
+    gold, raw = (lone.upload(content=safetensors(fill=b"\1"), query="?role=gold").json()["id"] for _ in range(2))
+    with transaction() as session:
+        models.settle_version(session, gold)
     audit = {"gold": "registered", "gold_versions": [gold, version]}
     problem(lone.post("/forget-requests", json=body(audit=audit)), 422, "wrong_role", "/audit/gold_versions/1")
     audit["gold_versions"] = [raw]
@@ -362,6 +364,34 @@ def test_gold_versions_are_ready_and_gold(lone: Rig) -> None:
     nothing_happened(lone)
     audit["gold_versions"] = [gold]
     assert submit(lone, audit=audit)["audit"]["gold_versions"] == [gold]
+
+
+def test_a_gold_version_with_the_weights_of_the_deployed_one_is_refused(lone: Rig) -> None:
+    lone.deployed()
+    audit = {"gold": "registered", "gold_versions": [lone.version(role="gold")]}
+    answer = lone.post("/forget-requests", json=body(audit=audit))
+    problem(answer, 422, "gold_shares_weights", "/audit/gold_versions/0")
+    nothing_happened(lone)
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ({"name": "divergence"}, "needs gold models"),
+        ({"name": "lira", "references": "shadows"}, "needs the training recipe"),
+        ({"name": "unlearning_error"}, "SGD"),
+        ({"name": "relearn"}, "does not serve requests of kind samples"),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else "",
+)
+def test_a_metric_that_could_not_be_measured_is_refused_and_says_what_it_needs(
+    lone: Rig, metric: dict[str, Any], why: str
+) -> None:
+    lone.deployed(recipe=None)
+    asked = body(method={"name": "rld"}, audit={"metrics": [{"name": "accuracy"}, metric]})
+    told = problem(lone.post("/forget-requests", json=asked), 422, "metric_needs_unmet", "/audit/metrics/1")
+    assert why in told["errors"][0]["message"]
+    nothing_happened(lone)
 
 
 def test_a_named_version_must_be_ready(lone: Rig) -> None:
