@@ -24,7 +24,6 @@ class Wish(BaseModel):
     """The body of a forget request, as any JSON."""
 
     model: str
-    version: str
     target: dict[str, Any]
     method: dict[str, Any]
     audit: dict[str, Any]

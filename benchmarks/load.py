@@ -219,7 +219,7 @@ def _wishes(subject: Subject) -> Iterator[dict[str, Any]]:
 
 def _body(subject: Subject, positions: Sequence[int]) -> dict[str, Any]:
     target = {"kind": "samples", "dataset": subject.dataset, "sample_ids": material.sample_ids(positions)}
-    return {"model": subject.model, "version": subject.version, "target": target, "method": METHOD, "audit": AUDIT}
+    return {"model": subject.model, "target": target, "method": METHOD, "audit": AUDIT}
 
 
 def _submit(http: httpx.Client, body: dict[str, Any]) -> Any:

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.architectures.mlp import MlpParams
 from app.core.db import transaction
 from app.core.ids import new_id
-from app.tables import Dataset, Model, ModelVersion
+from app.tables import Alias, Dataset, Model, ModelVersion
 from app.tables.base import Base
 from benchmarks.patience import finished
 from worker import registry
@@ -119,6 +120,9 @@ def _copy(session: Session, subject: Subject) -> Subject:
     session.add(_like(model, id=copied.model, name=f"copy-{copied.model}", dataset_id=copied.dataset))
     session.flush()
     session.add(_like(session.get_one(ModelVersion, subject.version), id=copied.version, model_id=copied.model))
+    session.flush()
+    alias = session.scalars(select(Alias).where(Alias.model_id == subject.model)).one()
+    session.add(_like(alias, id=new_id("alias"), model_id=copied.model, version_id=copied.version))
     session.flush()
     return copied
 
