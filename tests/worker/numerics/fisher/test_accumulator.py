@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.worker.numerics.fisher.zoo import CASES, CLASSES, FALLBACKS, Attention, Case, Through, examples, obvious, off
+from tests.worker.numerics.fisher.zoo import CASES, CLASSES, FALLBACKS, Case, Through, examples, obvious, off
 from worker.numerics.errors import Misfit, NonFinite, SamplesMixed
 from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import Accumulator, accumulator, definition, formulas
@@ -152,9 +152,11 @@ def test_a_weight_that_reads_the_batch_as_positions_is_not_mistaken() -> None:
 
 
 def test_one_sample_lies_in_memory_either_way() -> None:
-    """torch's attention puts positions first; the layers in it are called in the order of memory."""
-    with drawn_from(2):
-        network, data = Attention(batch_first=True).double().eval(), examples(5, (3, 8))
+    """Linear layers are called in the order of memory; with one sample, positions first is samples first."""
+    network, data = (
+        through(lambda s, x: functional.linear(x.transpose(0, 1).contiguous(), s.own["w"]).mean(0), w=(4, 6)),
+        examples(5, (7, 6)),
+    )
     found, how = summed(network, data.raw, data.labels, by=4)  # four, then one
     assert how == "interception"
     assert off(found, obvious(network, data)) <= 1e-12
