@@ -19,9 +19,6 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from worker.numerics.fisher.formulas import Factor, Formula, Uncovered
 from worker.numerics.fisher.operations import COPYING, OPERATIONS, SELECTIONS, SPREADING, name_of
 
-SWAPPED = "linear, samples first"
-"""A linear layer that was given positions first."""
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -187,12 +184,6 @@ class Interception(TorchFunctionMode):
 
     def _meet(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ours: list[Derived]) -> Any:
         """Parameters and data in one operation."""
-        if name_of(func) == "linear" and args and self._positions_first(args[0]):
-            return self._called(SWAPPED, func, (args[0].transpose(0, 1), *args[1:]), kwargs, ours).transpose(0, 1)
-        return self._called(name_of(func), func, args, kwargs, ours)
-
-    def _called(self, site: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ours: list[Derived]) -> Any:
-        """The operation, with a hook for every parameter in it; by what name it stands among the sites."""
         name = name_of(func)
         bare_args, bare_kwargs = self._bare((args, kwargs))
         if not torch.is_grad_enabled():
@@ -211,19 +202,7 @@ class Interception(TorchFunctionMode):
         for other in ours:
             if not any(other.tensor is t for t in met):
                 self._give_up(other, f"no formula for torch's {name}")
-        return self._hooked(func(*bare_args, **bare_kwargs), site, tuple(uses))
-
-    def _positions_first(self, a: Any) -> bool:
-        """Whether a linear layer reads `(T, B, I)` that lies in memory as `(B, T, I)`, as inside torch's attention.
-
-        It is then called in the order of memory: torch makes one product of that, and T small ones of the other. Once
-        found, the course says so, since one sample lies in memory either way.
-        """
-        if not isinstance(a, Tensor) or a.dim() < 3:
-            return False
-        if self.course is not None:
-            return self._next() == SWAPPED
-        return a.stride(0) < a.stride(1) and a.transpose(0, 1).is_contiguous()
+        return self._hooked(func(*bare_args, **bare_kwargs), name, tuple(uses))
 
     def _entry_by_entry(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation with broadcasting, on a copy of the parameter for every sample."""

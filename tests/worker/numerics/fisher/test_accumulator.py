@@ -151,17 +151,6 @@ def test_a_weight_that_reads_the_batch_as_positions_is_not_mistaken() -> None:
     assert off(found, obvious(network, data)) <= 1e-12
 
 
-def test_one_sample_lies_in_memory_either_way() -> None:
-    """Linear layers are called in the order of memory; with one sample, positions first is samples first."""
-    network, data = (
-        through(lambda s, x: functional.linear(x.transpose(0, 1).contiguous(), s.own["w"]).mean(0), w=(4, 6)),
-        examples(5, (7, 6)),
-    )
-    found, how = summed(network, data.raw, data.labels, by=4)  # four, then one
-    assert how == "interception"
-    assert off(found, obvious(network, data)) <= 1e-12
-
-
 def mixing(self: Through, x: Tensor) -> Tensor:
     return linear(self, x - x.mean(0))
 
