@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.fisher_models import Case
 from worker.numerics.fisher import Accumulator
-from worker.numerics.fisher.estimate import floats_of, pays
+from worker.numerics.fisher.estimate import pays
 
 Squares = dict[str, Tensor]
 """Σₙ (∂ℓₙ/∂θ)² by parameter name."""
@@ -54,7 +54,7 @@ def ours(case: Case) -> Ready:
     """
     accumulator = Accumulator(*case)
     ready = _adding(accumulator, case)
-    if case.inputs.is_cuda or not pays(floats_of(case.network, case.inputs), LARGE):
+    if case.inputs.is_cuda or not pays(case.network, case.inputs, LARGE):
         return ready
 
     def compile_it() -> None:

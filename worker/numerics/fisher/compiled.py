@@ -39,8 +39,8 @@ class Program:
         labels: `(B,)`.
 
     Raises:
-        Uncompiled: there is no compiler; the pass cannot be written down without looking at the data (an embedding, a
-            branch that depends on a value); it cannot be compiled; or it comes out different.
+        Uncompiled: there is no compiler; the pass cannot be written down without looking at the data (a branch that
+            depends on a value); it cannot be compiled; or it comes out different.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
@@ -71,10 +72,9 @@ def fisher_diagonal(
         network = deepcopy(network).to("cuda")
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
-    floats = floats_of(network, first.inputs)
-    batch_size = batch_size or min(256, max(1, ACTIVATION_FLOATS // floats))
+    batch_size = batch_size or min(256, max(1, ACTIVATION_FLOATS // floats_of(network, first.inputs)))
     if compiled is None:
-        compiled = total >= batch_size and not torch.cuda.is_available() and pays(floats, total)
+        compiled = total >= batch_size and not torch.cuda.is_available() and pays(network, first.inputs, total)
     if compiled:
         full = next(examples.batches(batch_size))
         accumulator.compile(full.inputs, full.labels)
@@ -97,9 +97,19 @@ def fisher_diagonal(
     return Fisher(sums, total)
 
 
-def pays(floats: int, samples: int) -> bool:
-    """Whether there is so much to do that a compiled pass is worth its making; the same answer on every machine."""
-    return floats * samples >= COMPILED_FLOATS
+def pays(network: nn.Module, inputs: Tensor, samples: int) -> bool:
+    """Whether a compiled pass is worth its making; the same answer on every machine.
+
+    There must be enough to do, and it must not be convolutions mostly: those are not fused with anything, and a
+    compiled pass over a ResNet is no faster.
+    """
+    if floats_of(network, inputs) * samples < COMPILED_FLOATS:
+        return False
+    counting = FlopCounterMode(display=False)
+    with torch.no_grad(), counting:
+        network(inputs[:1])
+    operations = counting.get_flop_counts()["Global"]
+    return 2 * operations.get(torch.ops.aten.convolution, 0) < sum(operations.values())
 
 
 def floats_of(network: nn.Module, inputs: Tensor) -> int:

@@ -129,7 +129,25 @@ def add_squared_unfolded(
         flat.addcmul_(product, product)
 
 
-for _operation in (add_squared_products, add_squared_unfolded):
+@torch.library.custom_op("unlearnd::add_squared_rows", mutates_args={"out"})
+def add_squared_rows(g: Tensor, index: Tensor, out: Tensor) -> None:
+    """Sum what one sample sends to one row, square, add to the row of `out`.
+
+    One operation: how many rows it touches is known from the data only, and a compiler must know shapes before.
+
+    Args:
+        g: `(B, T, D)`.
+        index: `(B, T)`, 0..K-1.
+        out: `(K, D)`.
+    """
+    sample = torch.arange(len(g), device=g.device).unsqueeze(1)
+    pairs, place = (sample * len(out) + index).unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    sums = g.new_zeros(len(pairs), out.shape[1])
+    sums.index_add_(0, place.flatten(), g.flatten(0, 1))
+    out.index_add_(0, pairs % len(out), sums.square_())
+
+
+for _operation in (add_squared_products, add_squared_unfolded, add_squared_rows):
     _operation.register_fake(lambda *_: None)
 
 
@@ -211,13 +229,9 @@ class Lookup(Formula):
         return found.scatter_add_(1, index.unsqueeze(-1).expand_as(g), self._counted(index, g))
 
     def add_squares(self, a: Tensor, g: Tensor, out: Tensor) -> None:
-        """Sum what one sample sends to one row, square, add to the row."""
+        """As `add_squared_rows`."""
         index, g = a.flatten(1), g.reshape(len(g), -1, out.shape[1])
-        sample = torch.arange(len(g), device=g.device).unsqueeze(1)
-        pairs, place = (sample * len(out) + index).unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        sums = g.new_zeros(len(pairs), out.shape[1])
-        sums.index_add_(0, place.flatten(), self._counted(index, g).flatten(0, 1))
-        out.index_add_(0, pairs % len(out), sums.square_())
+        add_squared_rows(self._counted(index, g), index, out)
 
     def _counted(self, index: Tensor, g: Tensor) -> Tensor:
         return g if self.padding_idx < 0 else g.masked_fill((index == self.padding_idx).unsqueeze(-1), 0.0)
