@@ -35,14 +35,14 @@ _ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
 _METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
 
 
-def enlist(session: Session, request: ForgetRequest, *, actor: str) -> Job:
+def enlist(session: Session, request: ForgetRequest, *, actor: str, wait: bool = True) -> Job:
     """The job that carries out the request: one that still waits and does just that for others, or a new one.
 
-    Takes the lock of the job that it joins: call it before the audit log is written to.
+    Takes the lock of the job that it joins: call it before the audit log is written to, or with `wait=False`.
     """
     key = _batch_key(request)
-    job = queries.joinable(session, key) if key is not None else None
-    most, wait = get_settings().coalesce_most, get_settings().coalesce_wait_seconds
+    job = queries.joinable(session, key, wait=wait) if key is not None else None
+    most, seconds = get_settings().coalesce_most, get_settings().coalesce_wait_seconds
     size = batch_size(session, job.id) if job is not None else 0
     if job is not None and size < most:
         request.job_id = job.id
@@ -60,8 +60,8 @@ def enlist(session: Session, request: ForgetRequest, *, actor: str) -> Job:
         exclusive_model_id=request.model_id,
     )
     job.batch_key = key
-    if key is not None and wait and most > 1:
-        job.not_before = now(session) + timedelta(seconds=wait)
+    if key is not None and seconds and most > 1:
+        job.not_before = now(session) + timedelta(seconds=seconds)
     request.job_id = job.id
     session.flush()
     return job

@@ -9,7 +9,7 @@ from app.audit_log import service as audit_log
 from app.core.db import engine, reading, transaction
 from app.core.errors import Invalid
 from app.core.settings import get_settings
-from app.domain.lifecycle import JobKind, JobStatus
+from app.domain.lifecycle import JobKind, JobStatus, RequestStatus
 from app.forget_requests import planning, service
 from app.jobs import queries
 from app.jobs import service as jobs
@@ -219,7 +219,7 @@ def test_what_ends_a_job_ends_all_its_requests(api: Rig) -> None:
     assert job is not None
     with transaction() as session:
         held = jobs.fenced(session, job.id, job.fence)
-        service.reach(session, service.batch(session, job.id), service.RequestStatus.VERIFYING)
+        service.reach(session, service.batch(session, job.id), RequestStatus.VERIFYING)
         jobs.fail(session, held, "diverged", "the loss is not finite")
         service.follow(session, held)
     for request in (first, second):
