@@ -28,7 +28,8 @@ from app.methods.retrain import RetrainParams
 from benchmarks.environment import environment
 from benchmarks.fashion import add_data_option
 from worker import demo, registry
-from worker.demo import FORGOTTEN_CLASS, TRIGGER, TRIGGERED_CLASS, Pictures, Story
+from worker.demo import FORGOTTEN_CLASS, TRIGGER, TRIGGERED_CLASS, Story
+from worker.demo_data import Pictures, digits
 from worker.figures.draw import draw
 from worker.numerics.examples import Examples, Normalisation, TensorExamples
 from worker.numerics.fisher import fisher_diagonal
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, began_in = parser.parse_args(arguments), environment()
     torch.set_num_threads(1)
     warm_up()
-    figures = {"digits": measured(demo.DIGITS, demo.digits(), SEEDS[:1] if options.quick else SEEDS)}
+    figures = {"digits": measured(demo.DIGITS, digits(), SEEDS[:1] if options.quick else SEEDS)}
     if not options.quick:
         figures["fashion_mnist"] = measured(demo.FASHION, demo.parquet(options.data / "fashion-mnist"), SEEDS)
         result = {"goal": 1.0, "seeds": list(SEEDS), **figures, "environment": began_in}

@@ -72,7 +72,7 @@ def shadows(bench: Bench, count: int, held_out: str) -> Shadows | None:
         weights = train(bench.before.build, bench.recipe, pool.at(chosen), seed=seed, run=run, phase="train")
         made = (*made, Model(bench.before.build, weights))
     bench.trained["shadows"] = made
-    parts = torch.stack(halves).split([len(bench.sets[name]) for name in names], dim=1)
+    parts = torch.split(torch.stack(halves), [len(bench.sets[name]) for name in names], dim=1)
     return Shadows(made[:count], {name: part.numpy() for name, part in zip(names, parts, strict=True)})
 
 

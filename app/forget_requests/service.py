@@ -20,7 +20,7 @@ from app.domain.policy import ModelPolicy, policy_of
 from app.domain.report import Rung
 from app.forget_requests import audits, releases, targets, tombstones
 from app.forget_requests.actions import next_actions
-from app.forget_requests.planning import base_of, check, documents, enlist, ready, stock_of
+from app.forget_requests.planning import base_of, budget_spent, check, documents, enlist, ready, stock_of
 from app.forget_requests.policy import Stock, choose
 from app.forget_requests.queries import batch, excluded_positions, forgotten_classes, positions_by_request
 from app.forget_requests.releases import gate
@@ -35,6 +35,7 @@ from app.web.pages import Page, Paging, fetch
 
 __all__ = [
     "batch",
+    "budget_spent",
     "cancel",
     "check",
     "complete",

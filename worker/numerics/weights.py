@@ -12,6 +12,7 @@ Legend
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import lru_cache
+from math import sqrt
 
 from torch import Tensor, nn
 
@@ -36,6 +37,20 @@ def network_with(build: Build, weights: Weights) -> nn.Module:
     network = deepcopy(_skeleton(build))
     network.load_state_dict(dict(weights), strict=True)
     return network.eval()
+
+
+def relative_change(old: Weights, new: Weights) -> float:
+    """How far the weights have moved, over all tensors of real numbers together.
+
+        ‖θ′ − θ‖ / ‖θ‖
+
+    Args:
+        old: θ, not all zero.
+        new: θ′, of the same names and shapes.
+    """
+    real = [name for name, tensor in old.items() if tensor.is_floating_point()]
+    moved = sum(float((new[name].double() - old[name].double()).square().sum()) for name in real)
+    return sqrt(moved / sum(float(old[name].double().square().sum()) for name in real))
 
 
 @lru_cache(maxsize=1)

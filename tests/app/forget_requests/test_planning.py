@@ -356,3 +356,48 @@ def test_jobs_of_other_kinds_are_ready_as_they_are(lone: Rig) -> None:
         job = session.scalars(select(Job).where(Job.kind == JobKind.FISHER)).one()
         assert planning.ready(session, job.id)
         assert planning.ready(session, "job_nonesuch")
+
+
+def drifted(rig: Rig, version: str, **drift: float) -> None:
+    """As if unlearning had carried the version so far."""
+    with transaction() as session:
+        session.get_one(ModelVersion, version).drift = {"jobs": 3, **drift}
+    shown = rig.get(f"/models/net/versions/{version}").json()["drift"]
+    assert shown == {"weight_change": 0.0, "accuracy_loss": 0.0, "jobs": 3, **drift}
+
+
+def test_when_the_drift_budget_is_spent_auto_retrains_and_says_why(api: Rig) -> None:
+    version = api.deployed(drift_budget={"weight_change": 0.5, "accuracy_loss": 0.05})
+    assert api.get("/models/net").json()["drift_budget"] == {"weight_change": 0.5, "accuracy_loss": 0.05}
+    drifted(api, version, accuracy_loss=0.06)
+    request, named = one(api, 1), one(api, 2, method={"name": "rld"})
+    assert start(request) is not None
+    planned = as_it_is(api, request)
+    assert planned["method"]["name"] == "retrain"
+    assert planned["method_reason"] == "retrain, since drift_budget_spent: accuracy loss 0.06 of 0.05"
+    assert [rung["method"]["name"] for rung in planned["ladder"] if rung["left_out"] is None] == ["retrain"]
+    api.post(f"/jobs/{request['job_id']}/cancel")
+    with transaction() as session:
+        job = session.get_one(Job, request["job_id"])
+        jobs.transition(session, job, JobStatus.CANCELLED)
+        service.follow(session, job)
+    assert start(named) is not None
+    assert as_it_is(api, named)["method"]["name"] == "rld"  # who names a method gets it
+
+
+def test_a_budget_that_is_not_spent_changes_nothing(lone: Rig) -> None:
+    version = lone.deployed(drift_budget={"weight_change": 0.5})
+    drifted(lone, version, weight_change=0.49, accuracy_loss=0.9)
+    request = one(lone, 1)
+    assert start(request) is not None
+    assert as_it_is(lone, request)["method"]["name"] == "finetune"
+
+
+def test_a_spent_budget_where_nothing_can_be_retrained_leaves_the_ladder_with_a_warning(lone: Rig) -> None:
+    version = lone.deployed(recipe=None, drift_budget={"weight_change": 0.5})
+    drifted(lone, version, weight_change=0.5)
+    request = submit(lone, {"kind": "class", "label": 1})
+    assert start(request) is not None
+    planned = as_it_is(lone, request)
+    assert planned["method"]["name"] == "ssd"
+    assert planned["method_reason"].startswith("drift_budget_spent (weight change 0.5 of 0.5), but nothing can be")

@@ -124,7 +124,7 @@ def add_squared_unfolded(
     flat = out.view(len(out), -1)
     product = torch.empty_like(flat)
     for n in range(len(g)):
-        patches = unfold(a[n : n + 1], list(out.shape[2:]), list(dilation), list(padding), list(stride))[0]
+        patches = unfold(a[n : n + 1], tuple(out.shape[2:]), tuple(dilation), tuple(padding), tuple(stride))[0]
         torch.mm(g[n], patches.T, out=product)
         flat.addcmul_(product, product)
 
