@@ -24,6 +24,7 @@ from app.core.ids import new_id
 from app.core.params import MethodParams
 from app.core.settings import get_settings
 from app.datasets import service as datasets
+from app.domain.drift import FROM_SCRATCH, Drift
 from app.domain.findings import Finding as Judged
 from app.domain.lifecycle import JobKind, RequestStatus
 from app.domain.policy import policy_of
@@ -38,7 +39,7 @@ from worker import artifacts, registry
 from worker.comparison import check_independent, comparison_of, not_measured
 from worker.datasets import validate
 from worker.figures.draw import draw
-from worker.ladder import Noting, climb, kept, timed
+from worker.ladder import Climbed, Noting, climb, kept, name_of, timed
 from worker.loading import Case, Data, answering, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
 from worker.numerics.answers import answers
 from worker.numerics.errors import EmptyExamples
@@ -48,7 +49,7 @@ from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.outcome import Model as Answering
 from worker.numerics.problem import Problem
 from worker.numerics.run import Fact, Run
-from worker.numerics.weights import network_with
+from worker.numerics.weights import network_with, relative_change
 from worker.reported import reported
 from worker.search import search
 
@@ -123,6 +124,9 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
     """Carry out a forget request, or several as one; audit the result; publish it, with a report for each request."""
     with reading() as session:
         case = case_of(session, session.get_one(Job, job_id))
+    over = forget_requests.budget_spent(case.model, case.base)
+    if over is not None:
+        run.note("drift_budget_spent", over)
     problem = problem_of(case, run)
     golds = cache(partial(_golds, case, problem, run))  # the first audit makes them, and references; the others share
     trained: dict[str, tuple[Answering, ...]] = {}
@@ -141,6 +145,8 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
 
     policy = policy_of(case.request.policy).judging
     climbed = climb(case.ladder, case.kind, run, unlearn=carry_out, prepare=prepare, audit=audit, policy=policy)
+    if over is not None and name_of(climbed.method) != FROM_SCRATCH:
+        run.note("drift_warning", f"the drift budget of the model is spent ({over}): it should be retrained")
     prepare()
     bench = replace(bench_of(case, problem, climbed.outcome, golds().models, run), trained=trained)
     figures, drawing_seconds = timed(partial(draw, bench, climbed.findings, run.folder / "figures"))
@@ -158,7 +164,9 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         rungs=climbed.rungs,
         figures=figures,
     )
-    _publish_version(job_id, fence, run, case, climbed.outcome, measured, _own(case, bench))
+    _publish_version(
+        job_id, fence, run, case, climbed.outcome, measured, _own(case, bench), _drift(case, problem, climbed)
+    )
 
 
 def audit_versions(job_id: str, fence: int, run: Attempt) -> None:
@@ -290,6 +298,14 @@ def _own(case: Case, bench: Bench) -> dict[str, Own]:
     return {request_id: own(share) for request_id, share in case.shares.items()}
 
 
+def _drift(case: Case, problem: Problem, climbed: Climbed) -> Drift:
+    """How far the line has drifted with this job."""
+    on_retain = [f for f in climbed.findings if (f.measure, f.on) == ("accuracy", "retain")]
+    lost = on_retain[0].before - on_retain[0].after if on_retain else 0.0
+    before = models.drift_of(case.base)
+    return before.after(name_of(climbed.method), relative_change(problem.old, climbed.outcome.weights), lost)
+
+
 def _publish_version(
     job_id: str,
     fence: int,
@@ -298,6 +314,7 @@ def _publish_version(
     outcome: Outcome,
     measured: Measured,
     own: Mapping[str, Own],
+    drift: Drift,
 ) -> None:
     version_id = new_id("mv")
     path = run.folder / "weights.safetensors"
@@ -317,6 +334,7 @@ def _publish_version(
             weights_bytes=target.stat().st_size,
             silenced_classes=sorted(outcome.silenced | set(base.silenced_classes)),
             held=held,
+            drift=drift,
         )
         forget_requests.settle_method(requests, measured.rungs)
         report_ids = [new_id("ar") for _ in requests]

@@ -7,6 +7,7 @@ when its job is claimed for the first time: then nothing joins the job any more,
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,12 +19,14 @@ from app.core.db import now
 from app.core.errors import Conflict, invalid_field
 from app.core.params import ArchitectureParams, Deployed, Kind, MethodParams, Need
 from app.core.settings import get_settings
+from app.domain.drift import DriftBudget, spent
 from app.domain.lifecycle import JobKind, JobStatus, VersionStatus
 from app.forget_requests.policy import Choice, Stock, choose, ladder_of
 from app.forget_requests.queries import batch, batch_size, methods_behind, undeployed_child
 from app.forget_requests.schemas import AnyTarget, StoredTarget
 from app.jobs import queries
 from app.jobs import service as jobs
+from app.methods.retrain import RetrainParams
 from app.models import aliases
 from app.models import service as models
 from app.outbox import service as outbox
@@ -35,14 +38,14 @@ _ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
 _METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
 
 
-def enlist(session: Session, request: ForgetRequest, *, actor: str) -> Job:
+def enlist(session: Session, request: ForgetRequest, *, actor: str, wait: bool = True) -> Job:
     """The job that carries out the request: one that still waits and does just that for others, or a new one.
 
-    Takes the lock of the job that it joins: call it before the audit log is written to.
+    Takes the lock of the job that it joins: call it before the audit log is written to, or with `wait=False`.
     """
     key = _batch_key(request)
-    job = queries.joinable(session, key) if key is not None else None
-    most, wait = get_settings().coalesce_most, get_settings().coalesce_wait_seconds
+    job = queries.joinable(session, key, wait=wait) if key is not None else None
+    most, seconds = get_settings().coalesce_most, get_settings().coalesce_wait_seconds
     size = batch_size(session, job.id) if job is not None else 0
     if job is not None and size < most:
         request.job_id = job.id
@@ -60,8 +63,8 @@ def enlist(session: Session, request: ForgetRequest, *, actor: str) -> Job:
         exclusive_model_id=request.model_id,
     )
     job.batch_key = key
-    if key is not None and wait and most > 1:
-        job.not_before = now(session) + timedelta(seconds=wait)
+    if key is not None and seconds and most > 1:
+        job.not_before = now(session) + timedelta(seconds=seconds)
     request.job_id = job.id
     session.flush()
     return job
@@ -108,7 +111,7 @@ def ready(session: Session, job_id: str) -> bool:
         job.awaits_id = base.job_id
         session.flush()
         return False
-    _settle(requests, base, stock)
+    _settle(requests, model, base, stock)
     session.flush()
     return True
 
@@ -136,10 +139,12 @@ def _wants_fisher(request: ForgetRequest, stock: Stock) -> bool:
     return any(stock.lacks(method, kind) == {Need.FISHER} for method in considered)
 
 
-def _settle(requests: Sequence[ForgetRequest], base: ModelVersion, stock: Stock) -> None:
+def _settle(requests: Sequence[ForgetRequest], model: Model, base: ModelVersion, stock: Stock) -> None:
     plan: dict[str, Any] = {}
     if not _named(requests[0]):
         choice = choose_or_none(Kind(requests[0].kind), stock)
+        if choice is not None and (over := budget_spent(model, base)):
+            choice = retraining(choice, over)
         plan = documents(choice) if choice is not None else {}  # None: `check` will say why, in the job
     for request in requests:
         request.base_version_id = base.id
@@ -152,6 +157,25 @@ def choose_or_none(kind: Kind, stock: Stock) -> Choice | None:
     if not any(stock.why_not(method, kind) is None for method in ladder_of(kind, stock)):
         return None
     return choose(None, kind, stock)
+
+
+def budget_spent(model: Model, base: ModelVersion) -> str | None:
+    """What of the model's drift budget the version has spent, in words; None if it may drift on."""
+    budget = DriftBudget.model_validate(model.drift_budget) if model.drift_budget else None
+    return spent(models.drift_of(base), budget)
+
+
+def retraining(choice: Choice, over: str) -> Choice:
+    """Only true retraining, where it is on the ladder; else the ladder as it is, with a warning."""
+    if not any(isinstance(rung, RetrainParams) for rung in choice.rungs):
+        return replace(choice, reason=f"drift_budget_spent ({over}), but nothing can be retrained; {choice.reason}")
+    candidates = tuple(
+        candidate
+        if candidate.left_out is not None or isinstance(candidate.method, RetrainParams)
+        else replace(candidate, left_out=f"drift_budget_spent: {over}")
+        for candidate in choice.candidates
+    )
+    return replace(choice, candidates=candidates, reason=f"retrain, since drift_budget_spent: {over}")
 
 
 def documents(choice: Choice) -> dict[str, Any]:

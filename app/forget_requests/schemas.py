@@ -140,7 +140,8 @@ class AuditIn(_Closed):
 class Wish(_Closed):
     """What shall be forgotten, and by which model."""
 
-    model: Ref
+    model: Ref | None = None
+    """Without it a forget request goes to every model that was trained on the data set and has such an alias."""
     alias: Name = "deployed"
     """The version that this alias points to is the one that forgets."""
     version: VersionId | None = None
@@ -257,6 +258,7 @@ class ForgetRequestOut(BaseModel):
     model_id: str
     dataset_id: str
     base_version_id: str
+    """Of a request by alias: what it would build on now; settled when its job begins."""
     alias: str | None
     kind: Kind
     target: StoredTarget
@@ -265,7 +267,7 @@ class ForgetRequestOut(BaseModel):
     method_chosen_by: str
     method_reason: str | None
     ladder: list[CandidateOut]
-    """Fixed at submission: tried in order until the audit passes. Of a method that the caller named, that one."""
+    """Tried in order until the audit passes; of `auto`, settled when its job begins. Of a named method, that one."""
     audit: dict[str, Any]
     policy: ModelPolicy
     """Of the model when the request was accepted; what changed since does not concern it."""
@@ -285,7 +287,56 @@ class ForgetRequestOut(BaseModel):
     final: bool
     transitions: list[TransitionOut]
     job_id: str | None
+    """Requests that ask the same share a job."""
+    parent_id: str | None
+    """The request without a model that it came from."""
     result_version_id: str | None
     audit_report_id: str | None
+    created_at: datetime
+    next_actions: list[ActionOut]
+
+
+class ChildOut(BaseModel):
+    """What one model makes of a request that went to several."""
+
+    id: str
+    model_id: str
+    model: str
+    status: RequestStatus
+    status_reason: str | None
+    result_version_id: str | None
+    audit_report_id: str | None
+
+
+class CoveredModelOut(BaseModel):
+    """A model that has forgotten all of it already, or is about to."""
+
+    model_id: str
+    model: str
+    forget_request: str
+    code: str
+
+
+class FanOutOut(BaseModel):
+    """A forget request without a model: what it is follows from its children, one for each model."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    dataset_id: str
+    alias: str
+    kind: Kind
+    external_id: str | None
+    received_at: datetime
+    due_at: datetime
+    overdue: bool
+    status: RequestStatus
+    """Completed when all children are; failed, or else cancelled, when they are over and one of them is."""
+    final: bool
+    counts: dict[RequestStatus, int]
+    """How many children are in each state."""
+    children: list[ChildOut]
+    already_forgotten: list[CoveredModelOut]
+    """Models without a child."""
     created_at: datetime
     next_actions: list[ActionOut]

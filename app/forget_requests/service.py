@@ -20,7 +20,7 @@ from app.domain.policy import ModelPolicy, policy_of
 from app.domain.report import Rung
 from app.forget_requests import audits, releases, targets, tombstones
 from app.forget_requests.actions import next_actions
-from app.forget_requests.planning import base_of, check, documents, enlist, ready, stock_of
+from app.forget_requests.planning import base_of, budget_spent, check, documents, enlist, ready, stock_of
 from app.forget_requests.policy import Stock, choose
 from app.forget_requests.queries import batch, excluded_positions, forgotten_classes, positions_by_request
 from app.forget_requests.releases import gate
@@ -35,6 +35,7 @@ from app.web.pages import Page, Paging, fetch
 
 __all__ = [
     "batch",
+    "budget_spent",
     "cancel",
     "check",
     "complete",
@@ -73,9 +74,11 @@ _COME_TO_NOTHING = {RequestStatus.REJECTED, RequestStatus.FAILED, RequestStatus.
 _FINAL = [status for status in RequestStatus if is_final(status)]
 
 
-def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: str) -> ForgetRequest:
+def submit(
+    session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: str, parent_id: str | None = None
+) -> ForgetRequest:
     """Accept a request: check all that is cheap now, take its samples, queue its job or await its approval."""
-    received_at = _received_at(wish)
+    received_at = received_at_of(wish)
     model, version, dataset = subject_of(session, wish, tenant_id)
     targets.check_transforms(wish.target, dataset, models.seen_by(model, dataset))
     asked_for = targets.resolve(wish.target, dataset)
@@ -106,6 +109,7 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
         sample_count=len(free),
         already_forgotten=_listed(covered),
         external_id=wish.external_id,
+        parent_id=parent_id,
         received_at=received_at,
         due_at=due_at(received_at),
         status=RequestStatus.RECEIVED,
@@ -115,8 +119,8 @@ def submit(session: Session, wish: ForgetRequestIn, *, tenant_id: str, actor: st
     session.flush()
     tombstones.claim(session, request, free)
     free_to_go = policy.approval == "none"
-    if free_to_go:
-        enlist(session, request, actor=actor)  # before the audit log is written to: it locks a job
+    if free_to_go:  # before the audit log is written to: it locks a job
+        enlist(session, request, actor=actor, wait=parent_id is None)
     _write_down(session, [request], actor)
     if free_to_go:
         transition(session, request, RequestStatus.QUEUED, actor=actor)
@@ -156,8 +160,10 @@ def listing(
     model: str | None = None,
     overdue: bool | None = None,
     due_before: datetime | None = None,
+    job: str | None = None,
+    parent: str | None = None,
 ) -> Page[ForgetRequestOut]:
-    """The tenant's requests; only of one status, one model, overdue or not, due before a moment, where it is given."""
+    """The tenant's requests; only of one status, one model, overdue or not, due before a moment, and so on."""
     statement = select(ForgetRequest).where(ForgetRequest.tenant_id == tenant_id)
     if status is not None:
         statement = statement.where(ForgetRequest.status == status)
@@ -169,6 +175,10 @@ def listing(
         statement = statement.where(late if overdue else not_(late))
     if due_before is not None:
         statement = statement.where(ForgetRequest.due_at < due_before)
+    if job is not None:
+        statement = statement.where(ForgetRequest.job_id == job)
+    if parent is not None:
+        statement = statement.where(ForgetRequest.parent_id == parent)
     return fetch(session, statement, ForgetRequest.id, paging, describe)
 
 
@@ -349,7 +359,8 @@ def _write_down(session: Session, requests: Sequence[ForgetRequest], actor: str)
         audit_log.record_all(session, tenant_id=tenant_id, actor=actor, entries=entries)
 
 
-def _received_at(wish: ForgetRequestIn) -> datetime:
+def received_at_of(wish: ForgetRequestIn) -> datetime:
+    """When the person asked."""
     if wish.received_at is None:
         return utcnow()
     if not _EARLIEST <= wish.received_at <= utcnow() + timedelta(days=1):
@@ -361,7 +372,7 @@ def _received_at(wish: ForgetRequestIn) -> datetime:
 
 def subject_of(session: Session, wish: Wish, tenant_id: str) -> tuple[Model, ModelVersion, Dataset]:
     """The model, its version that shall forget, and the data set that it was trained on."""
-    model = models.find(session, wish.model, tenant_id=tenant_id)
+    model = models.find(session, wish.model, tenant_id=tenant_id) if wish.model is not None else None
     if model is None:
         raise invalid_field("/model", "There is no such model.", code="unknown_model")
     pointer, version_id = _version_id(session, wish, model)

@@ -51,11 +51,28 @@ def next_of_model(session: Session, model_id: str) -> Job | None:
     return session.scalars(query.order_by(Job.id).limit(1)).first()
 
 
-def joinable(session: Session, batch_key: str) -> Job | None:
-    """The newest job that requests of this kind may join, locked: it waits, and was never claimed."""
+def joinable(session: Session, batch_key: str, *, wait: bool = True) -> Job | None:
+    """The newest job that requests of this kind may join, locked: it waits, and was never claimed.
+
+    Args:
+        session: the caller's.
+        batch_key: what the requests have in common.
+        wait: for whoever has locked it; not for who holds locks that others take later.
+    """
     query = select(Job).where(Job.batch_key == batch_key, Job.status == JobStatus.QUEUED, Job.fence == 0)
-    newest = query.order_by(Job.id.desc()).limit(1).with_for_update()
+    newest = query.order_by(Job.id.desc()).limit(1).with_for_update(skip_locked=not wait)
     return session.scalars(newest.execution_options(populate_existing=True)).one_or_none()
+
+
+def lock_joinable(session: Session, model_ids: Sequence[str]) -> None:
+    """Lock the jobs of these models that requests may still join, in one order."""
+    query = select(Job.id).where(Job.exclusive_model_id.in_(model_ids), Job.status == JobStatus.QUEUED, Job.fence == 0)
+    session.execute(query.order_by(Job.id).with_for_update())
+
+
+def lock_in_order(session: Session, job_ids: Sequence[str]) -> None:
+    """Lock these jobs, in one order."""
+    session.execute(select(Job.id).where(Job.id.in_(job_ids)).order_by(Job.id).with_for_update())
 
 
 def awaiting(session: Session, job_id: str) -> Sequence[Job]:

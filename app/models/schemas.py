@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from app.catalogue.unions import AnyArchitecture
 from app.datasets.schemas import FilePath
+from app.domain.drift import Drift, DriftBudget
 from app.domain.lifecycle import VersionStatus
 from app.jobs.schemas import ProgressOut
 from app.web.text import Name, Ref, id_pattern
@@ -121,6 +122,8 @@ class ModelIn(_Closed):
     """Without it nothing can be retrained."""
     dataset: Ref
     """The data set that it was trained on."""
+    drift_budget: DriftBudget | None = None
+    """When unlearning has spent it, `auto` retrains."""
 
 
 class ModelOut(BaseModel):
@@ -135,6 +138,7 @@ class ModelOut(BaseModel):
     preprocessing: Preprocessing
     recipe: TrainingRecipe | None
     dataset_id: str
+    drift_budget: DriftBudget | None
     created_at: datetime
 
 
@@ -187,6 +191,8 @@ class VersionOut(BaseModel):
     weights_bytes: int
     initial_weights_sha256: str | None
     silenced_classes: list[int]
+    drift: Drift
+    """What unlearning has added up to since the newest ancestor that was trained from scratch."""
     job_id: str | None
     fisher: FisherOut
     created_at: datetime

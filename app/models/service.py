@@ -13,6 +13,7 @@ from app.core.ids import new_id
 from app.core.params import InputKind
 from app.core.settings import get_settings
 from app.datasets import service as datasets
+from app.domain.drift import Drift
 from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow, is_final
 from app.jobs import service as jobs
 from app.jobs.queries import shards_of
@@ -47,6 +48,7 @@ def register(session: Session, wish: ModelIn, *, tenant_id: str, actor: str) -> 
         preprocessing=wish.preprocessing.model_dump(),
         recipe=wish.recipe.model_dump() if wish.recipe else None,
         dataset_id=dataset.id,
+        drift_budget=wish.drift_budget.model_dump() if wish.drift_budget else None,
     )
     try:
         with session.begin_nested():
@@ -236,11 +238,17 @@ def readable_weights(session: Session, version: ModelVersion) -> Path:
 
 def describe_version(session: Session, version: ModelVersion) -> VersionOut:
     """A version as the wire has it."""
-    facts = {name: getattr(version, name) for name in VersionOut.model_fields if name != "fisher"}
+    facts = {name: getattr(version, name) for name in VersionOut.model_fields if name not in {"fisher", "drift"}}
     job = _fisher_job(session, version)
     progress = ProgressOut.model_validate(job.progress) if job is not None and job.progress else None
     status = fisher_status(session, version)
-    return VersionOut(**facts, fisher=FisherOut(status=status, count=version.fisher_count, progress=progress))
+    fisher = FisherOut(status=status, count=version.fisher_count, progress=progress)
+    return VersionOut(**facts, fisher=fisher, drift=drift_of(version))
+
+
+def drift_of(version: ModelVersion) -> Drift:
+    """How far unlearning has carried it."""
+    return Drift.model_validate(version.drift or {})
 
 
 def fisher_status(session: Session, version: ModelVersion) -> Any:
@@ -310,6 +318,7 @@ def publish_version(
     weights_bytes: int,
     silenced_classes: list[int],
     held: bool = False,
+    drift: Drift | None = None,
     actor: str = "worker",
 ) -> ModelVersion:
     """The result of an unlearning job: ready at once, or held until it is released; its Fisher diagonal on its way."""
@@ -329,6 +338,7 @@ def publish_version(
         initial_weights_path=parent.initial_weights_path,  # the line began there, whatever was forgotten on the way
         initial_weights_sha256=parent.initial_weights_sha256,
         silenced_classes=list(silenced_classes),
+        drift=drift.model_dump() if drift else None,
     )
     session.add(version)
     session.flush()

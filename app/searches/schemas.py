@@ -12,6 +12,7 @@ from app.domain.lifecycle import JobStatus
 from app.domain.objective import Direction, Objective
 from app.forget_requests.schemas import ActionOut, StoredTarget, Wish
 from app.jobs.schemas import ProgressOut
+from app.web.text import Ref
 
 ParameterName = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
 
@@ -49,6 +50,7 @@ AnyValidation = Annotated[HoldOut | Folds, Field(discriminator="kind")]
 class SearchIn(Wish):
     """What would be forgotten, with which methods, and how long to look."""
 
+    model: Ref
     candidates: Annotated[list[CandidateIn], Field(min_length=1, max_length=10)]
     trials: Annotated[int, Field(ge=2, le=500)] = 30
     """In all; the first are the candidates as they are."""

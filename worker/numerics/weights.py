@@ -39,6 +39,20 @@ def network_with(build: Build, weights: Weights) -> nn.Module:
     return network.eval()
 
 
+def relative_change(old: Weights, new: Weights) -> float:
+    """How far the weights have moved, over all tensors of real numbers together.
+
+        ‖θ′ − θ‖ / ‖θ‖
+
+    Args:
+        old: θ, not all zero.
+        new: θ′, of the same names and shapes.
+    """
+    real = [name for name, tensor in old.items() if tensor.is_floating_point()]
+    moved = sum(float((new[name].double() - old[name].double()).square().sum()) for name in real)
+    return sqrt(moved / sum(float(old[name].double().square().sum()) for name in real))
+
+
 @lru_cache(maxsize=1)
 def _skeleton(build: Build) -> nn.Module:
     # Initial weights can cost more than an epoch (orthogonal ones are QR factors), and here they are overwritten.

@@ -1,9 +1,10 @@
 """A network with given weights: of its own storage, and without paying for initial weights that nobody wants."""
 
+import pytest
 import torch
 from torch import nn
 
-from worker.numerics.weights import network_with, weights_of
+from worker.numerics.weights import network_with, relative_change, weights_of
 
 
 def test_initial_weights_are_drawn_once_and_networks_share_nothing() -> None:
@@ -24,3 +25,10 @@ def test_initial_weights_are_drawn_once_and_networks_share_nothing() -> None:
     assert all(torch.equal(tensor, weights[name]) for name, tensor in other.state_dict().items())
     assert all(torch.equal(t, weights[name]) for name, t in network_with(build, weights).state_dict().items())
     assert not other.training
+
+
+def test_the_relative_change_is_that_of_all_real_tensors_together() -> None:
+    old = {"a": torch.tensor([3.0]), "b": torch.tensor([[4.0]]), "batches": torch.tensor(7)}
+    new = {"a": torch.tensor([3.0]), "b": torch.tensor([[5.0]]), "batches": torch.tensor(900)}
+    assert relative_change(old, new) == pytest.approx(1 / 5)
+    assert relative_change(old, old) == 0
