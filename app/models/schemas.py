@@ -126,7 +126,7 @@ class ModelIn(_Closed):
 class ModelOut(BaseModel):
     """A registered model."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
     name: str
@@ -135,6 +135,8 @@ class ModelOut(BaseModel):
     preprocessing: Preprocessing
     recipe: TrainingRecipe | None
     dataset_id: str
+    queue_paused_at: datetime | None
+    """Since then, forget requests for it wait."""
     created_at: datetime
 
 
