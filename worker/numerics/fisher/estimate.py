@@ -14,6 +14,7 @@ from worker.numerics.fisher.accumulator import Accumulator
 from worker.numerics.fisher.diagonal import Fisher
 from worker.numerics.fisher.trial import SAMPLES
 from worker.numerics.run import Quiet, Run
+from worker.numerics.thrift import at_once
 
 CHECKPOINT_SECONDS = 5.0
 ACTIVATION_FLOATS = 2**26
@@ -72,7 +73,7 @@ def fisher_diagonal(
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
     floats = floats_of(network, first.inputs)
-    batch_size = batch_size or min(256, max(1, ACTIVATION_FLOATS // floats))
+    batch_size = batch_size or at_once(min(256, max(1, ACTIVATION_FLOATS // floats)))
     if compiled is None:
         compiled = total >= batch_size and not torch.cuda.is_available() and pays(floats, total)
     if compiled:
