@@ -41,6 +41,7 @@ from worker.numerics.outcome import Model as Answering
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.recipe import Recipe
 from worker.numerics.run import Part, Run
+from worker.numerics.thrift import at_once
 from worker.numerics.weights import Build, Weights, network_with
 
 _ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
@@ -55,10 +56,23 @@ def manifest_of(dataset: Dataset) -> Manifest:
     Raises:
         Invalid: one does not, or the path is gone.
     """
-    path = permitted(dataset.path, pointer="/path")
+    try:
+        path = permitted(dataset.path, pointer="/path")
+    except Invalid as error:
+        raise _missing(dataset) if error.code == "path_not_found" else error from None
+    if dataset.sha256 is not None and not parquet_files(path):
+        raise _missing(dataset)  # a storage that is not mounted leaves an empty folder
     for file in parquet_files(path):
         permitted(str(file), pointer="/path")
     return Manifest(path, dataset.columns)
+
+
+def _missing(dataset: Dataset) -> Invalid:
+    again = "register it again" if dataset.sha256 is None else "submit anew what needs it"
+    message = (
+        f"the files of data set {dataset.name} are no longer where they were registered: put them back and {again}"
+    )
+    return Invalid(message, code="dataset_missing")
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ class Data:
             self.index["labels"][chosen],
             input_shape=seen_shape(preprocessing, tuple(self.dataset.input_shape or ())),
             normalisation=normalisation_of(preprocessing),
-            budget_bytes=get_settings().memory_budget_bytes,
+            budget_bytes=at_once(get_settings().memory_budget_bytes),
         )
 
     def ids(self, positions: Tensor) -> list[str]:
@@ -176,6 +190,25 @@ class Case:
     gone: list[int]  # positions that earlier requests have forgotten: never D_r again
     gone_classes: list[int]  # classes that the base version has forgotten
     shares: Mapping[str, list[int]] = field(default_factory=dict)  # of several requests: positions of each, by its id
+
+    @cached_property
+    def digest(self) -> str:
+        """What every result of the case depends on: what an earlier attempt finished under another one is not used."""
+        base = self.base
+        return artifacts.digest_of(
+            {
+                "weights": [base.weights_sha256, base.initial_weights_sha256, base.fisher_sha256],
+                "silenced": list(base.silenced_classes),
+                "golds": [gold.weights_sha256 for gold in self.golds],
+                "data": self.data.digest,
+                "pairs": None if self.pairs is None else self.pairs.digest,
+                "forget": sorted(self.forget),
+                "gone": sorted(self.gone),
+                "gone_classes": sorted(self.gone_classes),
+                "model": [self.model.architecture, self.model.recipe],
+                "request": [self.request.target, self.request.ladder, self.request.audit, self.request.seed],
+            }
+        )
 
     @property
     def kind(self) -> Kind:

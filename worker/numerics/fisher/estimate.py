@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from worker.numerics.binding import bound_to
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
 from worker.numerics.fisher.accumulator import Accumulator
 from worker.numerics.fisher.diagonal import Fisher
 from worker.numerics.fisher.trial import SAMPLES
-from worker.numerics.run import Quiet, Run
+from worker.numerics.run import Fact, Quiet, Run
+from worker.numerics.thrift import at_once
 
 CHECKPOINT_SECONDS = 5.0
 ACTIVATION_FLOATS = 2**26
@@ -72,13 +74,15 @@ def fisher_diagonal(
         network = deepcopy(network).to("cuda")
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
-    batch_size = batch_size or min(256, max(1, ACTIVATION_FLOATS // floats_of(network, first.inputs)))
+    floats = floats_of(network, first.inputs)
+    batch_size = batch_size or at_once(min(256, max(1, ACTIVATION_FLOATS // floats)))
     if compiled is None:
         compiled = total >= batch_size and not torch.cuda.is_available() and pays(network, first.inputs, total)
     if compiled:
         full = next(examples.batches(batch_size))
         accumulator.compile(full.inputs, full.labels)
-    facts = {"total": total, "batch_size": batch_size, "compiled": accumulator.compiled}
+    facts: dict[str, Fact] = {"total": total, "batch_size": batch_size, "compiled": accumulator.compiled}
+    facts["bound"] = bound_to(network.state_dict(), examples)
     done, skipped, kept_at = 0, 0, monotonic()
     earlier = run.saved(phase)
     if earlier and facts.items() <= earlier[1].items() and accumulator.resume(earlier[0]):
