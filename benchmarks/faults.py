@@ -47,7 +47,9 @@ SETTINGS = {"lease_seconds": 5, "max_attempts": 1000, "concurrency": 2}
 """A short lease, so that a run is short. So many attempts that no job is given up for being killed often: with the
 default of three, one that is killed three times is lost, as it should be. A Celery worker takes one job at a time."""
 DISK_BYTES = 96 * 2**20
-DRAIN_SECONDS = 900.0
+MENDED_SECONDS = 240.0
+"""How long a fault that is to be seen through may take until its jobs run again; seconds, on a machine that is idle."""
+DRAIN_SECONDS = 1800.0
 """How long whatever is left may take when the faults are over, before it counts as stuck."""
 ONE_METRIC = {"metrics": [{"name": "accuracy"}]}
 WISHES: tuple[dict[str, Any], ...] = (
@@ -314,7 +316,7 @@ class Storm:
         time.sleep(self.random.uniform(0, 1))
         self.stack.start()
         if self.random.random() < 0.5:  # no other fault until it has recovered, so that the time is its own
-            until(lambda: all(map(_taken_away, held)), MOMENT_SECONDS)
+            until(lambda: all(map(_taken_away, held)), MENDED_SECONDS)
             self.alone |= {victim for victim in held if _taken_away(victim)}
 
     def _kill_api(self) -> None:
@@ -380,7 +382,7 @@ class Storm:
             self.stack.processes["api"].signal(signal.SIGKILL)
             self.stack.processes["api"].wait()
             self.stack.start()
-        given_away = until(lambda: all(map(_taken_away, held)), MOMENT_SECONDS)
+        given_away = until(lambda: all(map(_taken_away, held)), MENDED_SECONDS)
         for pid in children:
             _send(pid, signal.SIGCONT)
         ended = until(lambda: bool(set(children) - self.stack.running().keys()), self.random.uniform(1, 10))
