@@ -35,10 +35,16 @@ class Settings(BaseSettings):
     """Hosts that webhooks may lie on, with the port if it is an unusual one; none by default."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs at once on one worker machine."""
-    lease_seconds: Annotated[float, Field(ge=1)] = 60
-    """A job whose worker has not renewed its lease for so long is given to another."""
+    lease_seconds: Annotated[float, Field(ge=1)] = 30
+    """A job whose worker has not renewed its lease for so long is given to another; it is renewed six times as often."""
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Starts of a job before it is given up as lost."""
+    """Starts of a job before it is given up as lost; those that others ended (a stopped worker, a full disk) are free."""
+    soft_limit_seconds: Annotated[float, Field(gt=0)] = 7 * 86_400
+    """A job that has worked for so long, in all its attempts, is told to stop, and fails."""
+    hard_limit_seconds: Annotated[float, Field(gt=0)] = 7 * 86_400 + 60
+    """Then it is killed, if it has not stopped."""
+    memory_limit_bytes: Annotated[int | None, Field(ge=100_000_000)] = None
+    """Resident memory of a job's processes; one that exceeds it is killed, and tried once more with half the batches."""
     fisher_shards: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs that share the pass over the training data for a new version's Fisher diagonal."""
     coalesce_most: Annotated[int, Field(ge=1, le=100_000)] = 1000
@@ -58,6 +64,8 @@ class Settings(BaseSettings):
             raise ValueError("UNLEARN_EXECUTOR=celery needs UNLEARN_REDIS_URL")
         if self.executor == "celery" and self.database.startswith("sqlite"):
             raise ValueError("UNLEARN_EXECUTOR=celery needs a PostgreSQL UNLEARN_DATABASE_URL")
+        if self.hard_limit_seconds <= self.soft_limit_seconds:
+            raise ValueError("UNLEARN_HARD_LIMIT_SECONDS must exceed UNLEARN_SOFT_LIMIT_SECONDS")
         return self
 
     @property

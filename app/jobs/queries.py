@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, sel
 from sqlalchemy.orm import Session, aliased
 
 from app.domain.lifecycle import JobStatus, is_final
-from app.tables import Job, JobEvent, OutboxMessage
+from app.tables import Job, JobEvent, Model, OutboxMessage
 from app.tables.base import utcnow
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.CANCELLING)
@@ -21,17 +21,19 @@ def locked(session: Session, job_id: str) -> Job | None:
 
 
 def its_turn() -> ColumnElement[bool]:
-    """Nobody works on its model, no older job waits for that model, and what it waits for itself has come.
+    """Its model's queue is open and nobody works on it, no older job waits for it, and what it waits for has come.
 
-    That is: its shards have succeeded, the job that it awaits is over, and it need not wait for more to join it.
+    That is: its shards have succeeded, the job that it awaits is over, and so is the time that it was to wait.
     """
     other, shard, awaited = aliased(Job), aliased(Job), aliased(Job)
     before = or_(other.status.in_(ACTIVE), and_(other.status == JobStatus.QUEUED, other.id < Job.id))
     taken = exists().where(other.exclusive_model_id == Job.exclusive_model_id, other.id != Job.id, before)
     missing = exists().where(shard.whole_id == Job.id, shard.status != JobStatus.SUCCEEDED)
     pending = exists().where(awaited.id == Job.awaits_id, awaited.status.not_in(OVER))
-    gathered = or_(Job.not_before.is_(None), Job.not_before <= utcnow())
-    return and_(not_(taken.correlate(Job)), not_(missing.correlate(Job)), not_(pending.correlate(Job)), gathered)
+    closed = exists().where(Model.id == Job.exclusive_model_id, Model.queue_paused_at.is_not(None))
+    others = [not_(one.correlate(Job)) for one in (taken, missing, pending, closed)]
+    ripe = or_(Job.not_before.is_(None), Job.not_before <= utcnow())
+    return and_(*others, ripe)
 
 
 def has_its_turn(session: Session, job: Job) -> bool:
@@ -112,6 +114,24 @@ def expired(session: Session, at: datetime) -> Sequence[Job]:
     """The jobs whose worker has not been heard of for too long, locked."""
     query = select(Job).where(Job.status.in_(ACTIVE), Job.lease_until < at).order_by(Job.id)
     return _skipping_locked(session, query)
+
+
+def owners(session: Session) -> Sequence[str]:
+    """Who holds a job."""
+    held = select(Job.owner).where(Job.status.in_(ACTIVE), Job.owner.is_not(None)).distinct()
+    return [owner for owner in session.scalars(held) if owner]
+
+
+def held_by(session: Session, owners: Sequence[str]) -> Sequence[Job]:
+    """The jobs that these hold, locked."""
+    query = select(Job).where(Job.status.in_(ACTIVE), Job.owner.in_(owners)).order_by(Job.id)
+    return _skipping_locked(session, query) if owners else []
+
+
+def is_paused(session: Session, model_id: str | None) -> bool:
+    """Whether the queue of that model is."""
+    paused = select(Model.id).where(Model.id == model_id, Model.queue_paused_at.is_not(None))
+    return model_id is not None and session.scalars(paused).first() is not None
 
 
 def unclaimed(session: Session, since: datetime) -> Sequence[Job]:

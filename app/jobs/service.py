@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,18 @@ from app.tables import Job, JobEvent
 from app.web.pages import Page, Paging, fetch
 
 UNCLAIMED_AFTER = timedelta(seconds=30)
+MOST_EXCUSED = 100
+"""Starts of a job that others may end without their counting; a disk that stays full ends a job at last."""
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=5)
+"""Before what is in the way of a job (a full disk, a database that is away) is looked at again; doubled every time."""
+
+QUEUE_PAUSED, TIME_LIMIT, OUT_OF_MEMORY, WORKER_STOPPED = (
+    "queue_paused",
+    "time_limit",
+    "out_of_memory",
+    "worker_stopped",
+)
+"""Reasons that something follows from."""
 
 Standing = Literal["held", "cancelling", "lost"]
 """How an attempt stands: go on; stop, somebody asked; stop at once, the job is no longer yours."""
@@ -59,7 +71,8 @@ def enqueue(
         exclusive_model_id: the model that only one job may work on.
         shards: with more than one, so many further jobs share the work, and this one waits for what they leave.
     """
-    facts = {"tenant_id": tenant_id, "kind": kind, "subject_id": subject_id}
+    facts: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "subject_id": subject_id}
+    facts["status_reason"] = QUEUE_PAUSED if queries.is_paused(session, exclusive_model_id) else None
     if shards == 1:
         return _add(session, actor, **facts, exclusive_model_id=exclusive_model_id)
     whole = _add(session, actor, **facts, exclusive_model_id=exclusive_model_id, shards=shards)
@@ -75,6 +88,7 @@ def _add(session: Session, actor: str, **facts: Any) -> Job:
         status=JobStatus.QUEUED,
         transitions=[],
         attempt=0,
+        excused=0,
         fence=0,
         max_attempts=get_settings().max_attempts,
         created_at=now(session),
@@ -100,6 +114,19 @@ def cancel(session: Session, job: Job, *, actor: str = "worker") -> Job:
     elif job.status is JobStatus.RUNNING:
         transition(session, job, JobStatus.CANCELLING, reason="cancelled", actor=actor)
     return job
+
+
+def pause_queue(session: Session, model_id: str) -> None:
+    """The model's queued jobs wait, and say so; called in the transaction that marks the model."""
+    waiting = update(Job).where(Job.exclusive_model_id == model_id, Job.status == JobStatus.QUEUED)
+    session.execute(waiting.values(status_reason=QUEUE_PAUSED))
+
+
+def resume_queue(session: Session, model_id: str) -> None:
+    """They wait no longer; called in the transaction that unmarks the model."""
+    waiting = update(Job).where(Job.exclusive_model_id == model_id, Job.status == JobStatus.QUEUED)
+    session.execute(waiting.where(Job.status_reason == QUEUE_PAUSED).values(status_reason=None))
+    _announce_next(session, model_id)
 
 
 def get(session: Session, job_id: str, *, tenant_id: str) -> Job:
@@ -135,9 +162,17 @@ def describe(job: Job) -> JobOut:
     """A job as the wire has it."""
     computed = {"final", "next_actions"}
     facts = {name: getattr(job, name) for name in JobOut.model_fields if name not in computed}
-    stoppable = job.status in {JobStatus.QUEUED, JobStatus.RUNNING}
-    cancel_it = JobActionOut(action="cancel", method="POST", href=f"/jobs/{job.id}/cancel")
-    return JobOut(**facts, final=is_final(job.status), next_actions=[cancel_it] if stoppable else [])
+    return JobOut(**facts, final=is_final(job.status), next_actions=_next_actions(job))
+
+
+def _next_actions(job: Job) -> list[JobActionOut]:
+    actions = []
+    if job.status in {JobStatus.QUEUED, JobStatus.RUNNING}:
+        actions.append(JobActionOut(action="cancel", method="POST", href=f"/jobs/{job.id}/cancel"))
+    if job.status is JobStatus.QUEUED and job.status_reason == QUEUE_PAUSED:
+        href = f"/models/{job.exclusive_model_id}/queue/resume"
+        actions.append(JobActionOut(action="resume_queue", method="POST", href=href))
+    return actions
 
 
 def event_page(session: Session, job_id: str, *, limit: int, after: int) -> JobEventPage:
@@ -172,8 +207,9 @@ def claim(session: Session, job_id: str, *, owner: str) -> Job | None:
             job.attempt += 1
             job.fence += 1
             job.owner = owner
-            job.lease_until = at + _lease()
+            job.not_before = None
             transition(session, job, JobStatus.RUNNING, reason=reason)
+            job.lease_until = at + _lease()
     except IntegrityError:  # uq_jobs_active_model: another job of this model was claimed since we looked
         return None
     return job
@@ -195,7 +231,7 @@ def renew(session: Session, job_id: str, fence: int) -> Standing:
 
 
 def record(session: Session, job_id: str, fence: int, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Write down what an attempt reports: (type, data), the type being `progress`, `note` or `log`.
+    """Write down what an attempt reports: (type, data), the type being `progress`, `note`, `log` or `attempt`.
 
     The last words of an attempt may come when the job is over: they are taken as long as no other attempt has begun.
 
@@ -240,8 +276,26 @@ def fail(session: Session, job: Job, code: str, detail: str) -> None:
     transition(session, job, JobStatus.FAILED, reason=code, detail=detail)
 
 
-def give_back(session: Session, job_id: str, fence: int, reason: str, detail: str | None = None) -> Job | None:
+def time_out(session: Session, job_id: str, fence: int, detail: str) -> None:
+    """It has worked for too long: told to stop as if it were cancelled, and failed once it has."""
+    job = queries.locked(session, job_id)
+    if job is not None and _standing(job.status, job.fence, fence) == "held":
+        transition(session, job, JobStatus.CANCELLING, reason=TIME_LIMIT, detail=detail)
+
+
+def give_back(
+    session: Session, job_id: str, fence: int, reason: str, detail: str | None = None, *, excused: bool = False
+) -> Job | None:
     """An attempt ended without a result: queued again, or lost after the last attempt; cancelled if that was asked.
+
+    Args:
+        session: the caller's.
+        job_id: which job.
+        fence: of the attempt.
+        reason: why it ended. What ran out of memory twice has failed: a third attempt would not fare better.
+        detail: the same in a sentence.
+        excused: it was none of the job's doing; the start does not count, if there were not too many of the kind, and
+            unless its worker was stopped the next one waits a while, each time longer.
 
     Returns:
         The job; None if the attempt did not hold it any more.
@@ -249,28 +303,47 @@ def give_back(session: Session, job_id: str, fence: int, reason: str, detail: st
     job = queries.locked(session, job_id)
     if job is None or (stands := _standing(job.status, job.fence, fence)) == "lost":
         return None
-    job.lease_until = None
-    if stands == "cancelling":
+    if excused and job.excused < MOST_EXCUSED:
+        if reason != WORKER_STOPPED:
+            job.not_before = now(session) + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(job.excused, 10))
+        job.excused += 1
+    if stands == "cancelling" and job.status_reason == TIME_LIMIT:
+        transition(session, job, JobStatus.FAILED, reason=TIME_LIMIT, detail=job.status_detail)
+    elif stands == "cancelling":
         transition(session, job, JobStatus.CANCELLED, reason="cancelled")
-    elif job.attempt < job.max_attempts:
+    elif reason == OUT_OF_MEMORY and times_out_of_memory(job):
+        transition(session, job, JobStatus.FAILED, reason=reason, detail=detail)
+    elif job.attempt - job.excused < job.max_attempts:
         transition(session, job, JobStatus.QUEUED, reason=reason, detail=detail)
+        if queries.is_paused(session, job.exclusive_model_id):
+            job.status_reason = QUEUE_PAUSED
         outbox.publish(session, job)
     else:
         transition(session, job, JobStatus.LOST, reason=reason, detail=detail)
     return job
 
 
-def reap(session: Session) -> list[Job]:
+def times_out_of_memory(job: Job) -> int:
+    """How many of its attempts ran out of memory."""
+    return sum(entry["reason"] == OUT_OF_MEMORY for entry in job.transitions)
+
+
+def reap(session: Session, dead: Sequence[str] = ()) -> list[Job]:
     """Take back what vanished workers held, stop what nobody needs, announce again what nobody has picked up.
+
+    Args:
+        session: the caller's.
+        dead: owners of whom more is known than that they were not heard of.
 
     Returns:
         The jobs whose status changed, for whoever must follow.
     """
     at = now(session)
-    expired, unneeded = queries.expired(session, at), queries.unneeded(session)
-    queries.lock_wholes(session, [*expired, *unneeded])  # before the first entry of the audit log, like every lock
+    died, expired, unneeded = (queries.held_by(session, dead), queries.expired(session, at), queries.unneeded(session))
+    queries.lock_wholes(session, [*died, *expired, *unneeded])  # before the first entry of the audit log, as ever
+    changed = [give_back(session, job.id, job.fence, "worker_died", "The worker's process is gone.") for job in died]
     detail = "The worker was not heard of for too long."
-    changed = [give_back(session, job.id, job.fence, "lease_expired", detail) for job in expired]
+    changed += [give_back(session, job.id, job.fence, "lease_expired", detail) for job in expired]
     changed += [cancel(session, job) for job in unneeded if not is_final(job.status)]
     for job in queries.unclaimed(session, at - UNCLAIMED_AFTER):
         outbox.publish(session, job)
@@ -295,18 +368,18 @@ def transition(
     # Before the audit log locks the tenant: of two shards that end at once, the second sees the first.
     whole = queries.locked(session, job.whole_id) if job.whole_id and is_final(status) else None
     at = now(session)
+    if job.status in queries.ACTIVE and status is not JobStatus.CANCELLING:
+        job.seconds = (job.seconds or 0) + _worked(job, at)
+        job.lease_until = None
     job.status, job.status_reason, job.status_detail = status, reason, detail
     if status is JobStatus.RUNNING:
         job.started_at = at
     if is_final(status):
-        job.finished_at, job.lease_until = at, None
-        job.seconds = (at - job.started_at).total_seconds() if job.started_at else None
+        job.finished_at = at
     session.flush()  # breaks on uq_jobs_active_model before anything is written about it
     _write_down(session, job, at, actor)
     if is_final(status) and job.exclusive_model_id:
-        successor = queries.next_of_model(session, job.exclusive_model_id)
-        if successor is not None:
-            outbox.publish(session, successor)
+        _announce_next(session, job.exclusive_model_id)
     if is_final(status):
         for waiting in queries.awaiting(session, job.id):
             outbox.publish(session, waiting)
@@ -315,6 +388,19 @@ def transition(
     if is_final(status):
         for shard in queries.unneeded(session, job.id):  # one whose row is locked just now is left to the reaper
             cancel(session, shard, actor=actor)
+
+
+def _announce_next(session: Session, model_id: str) -> None:
+    successor = queries.next_of_model(session, model_id)
+    if successor is not None:
+        outbox.publish(session, successor)
+
+
+def _worked(job: Job, at: datetime) -> float:
+    """Seconds of the attempt that ends at that time; of a vanished worker's, until it was last heard of."""
+    expired = job.lease_until is not None and job.lease_until < at
+    end = job.lease_until - _lease() if expired and job.lease_until else at
+    return max(0.0, (end - (job.started_at or at)).total_seconds())
 
 
 def _shard_is_over(session: Session, whole: Job, shard: Job, actor: str) -> None:
@@ -365,7 +451,7 @@ def _existing(session: Session, job_id: str) -> Job:
 
 def _claimable(job: Job, at: datetime) -> bool:
     expired = job.status is JobStatus.RUNNING and job.lease_until is not None and job.lease_until < at
-    return (job.status is JobStatus.QUEUED or expired) and job.attempt < job.max_attempts
+    return (job.status is JobStatus.QUEUED or expired) and job.attempt - job.excused < job.max_attempts
 
 
 def _standing(status: JobStatus, newest: int, fence: int) -> Standing:

@@ -80,6 +80,20 @@ def put_policy(
     return conditional(policy.get(row), None, etag=policy.etag(row))
 
 
+@router.post("/{model}/queue/pause", response_model=ModelOut, responses=describe(404))
+def pause_queue(model: ModelRef, session: Transaction, caller: Writer) -> Model:
+    """Let no queued forget request of the model begin; the one that runs goes on. Again: nothing changes."""
+    row = service.get(session, model, tenant_id=caller.tenant_id)
+    return service.pause_queue(session, row, actor=caller.key_id)
+
+
+@router.post("/{model}/queue/resume", response_model=ModelOut, responses=describe(404))
+def resume_queue(model: ModelRef, session: Transaction, caller: Writer) -> Model:
+    """Let them begin again, in their order. Again: nothing changes."""
+    row = service.get(session, model, tenant_id=caller.tenant_id)
+    return service.resume_queue(session, row, actor=caller.key_id)
+
+
 @router.post("/{model}/versions", status_code=202, responses=describe(404, 409), openapi_extra=TWO_WAYS)
 def add_version(
     model: ModelRef, delivery: VersionDelivery, session: Transaction, caller: Writer, response: Response

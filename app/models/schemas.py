@@ -129,7 +129,7 @@ class ModelIn(_Closed):
 class ModelOut(BaseModel):
     """A registered model."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
     name: str
@@ -139,6 +139,8 @@ class ModelOut(BaseModel):
     recipe: TrainingRecipe | None
     dataset_id: str
     drift_budget: DriftBudget | None
+    queue_paused_at: datetime | None
+    """Since then, forget requests for it wait."""
     created_at: datetime
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit_log import service as audit_log
+from app.core.db import now
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
 from app.core.params import InputKind
@@ -129,6 +130,27 @@ def find(session: Session, ref: str, *, tenant_id: str) -> Model | None:
 def listing(session: Session, paging: Paging, *, tenant_id: str) -> Page[ModelOut]:
     """The tenant's models."""
     return fetch(session, select(Model).where(Model.tenant_id == tenant_id), Model.id, paging, ModelOut.model_validate)
+
+
+def pause_queue(session: Session, model: Model, *, actor: str) -> Model:
+    """Its queued jobs wait until the queue is resumed; one that runs goes on. A second call changes nothing."""
+    model = _locked_model(session, model)
+    if model.queue_paused_at is None:
+        model.queue_paused_at = now(session)
+        jobs.pause_queue(session, model.id)
+        record(session, model, actor, "model.queue_paused", {})
+    return model
+
+
+def resume_queue(session: Session, model: Model, *, actor: str) -> Model:
+    """They run again, in their order. A second call changes nothing."""
+    model = _locked_model(session, model)
+    if model.queue_paused_at is not None:
+        model.queue_paused_at = None
+        session.flush()
+        jobs.resume_queue(session, model.id)
+        record(session, model, actor, "model.queue_resumed", {})
+    return model
 
 
 def add_version(
@@ -388,6 +410,11 @@ def _start(session: Session, version: ModelVersion, kind: JobKind, actor: str, *
 def _fisher_job(session: Session, version: ModelVersion) -> Job | None:
     job = session.get(Job, version.job_id) if version.job_id and version.fisher_path is None else None
     return job if job is not None and job.kind is JobKind.FISHER and not is_final(job.status) else None
+
+
+def _locked_model(session: Session, model: Model) -> Model:
+    query = select(Model).where(Model.id == model.id).with_for_update(key_share=True)
+    return session.scalars(query.execution_options(populate_existing=True)).one()
 
 
 def _locked(session: Session, version: ModelVersion) -> ModelVersion:

@@ -1,8 +1,9 @@
 """The outbox: a message is a row of the transaction that wants it sent, so neither exists without the other."""
 
 import logging
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.core.db import now, reading, transaction
@@ -22,14 +23,14 @@ def publish(session: Session, job: Job) -> None:
     if message is None:
         message = OutboxMessage(id=new_id("out"), tenant_id=job.tenant_id, job_id=job.id)
         session.add(message)
-    message.created_at, message.sent_at = at, None
+    message.created_at, message.sent_at = at if job.not_before is None else max(at, job.not_before), None
     session.flush()
 
 
 def relay(doorbell: Doorbell | None = None) -> int:
     """Announce what has not been announced; how many jobs that were. Twice is harmless: the claim decides."""
     with reading() as session:
-        if session.scalars(select(OutboxMessage.id).where(OutboxMessage.sent_at.is_(None)).limit(1)).first() is None:
+        if session.scalars(select(OutboxMessage.id).where(*_due(now(session))).limit(1)).first() is None:
             return 0
     doorbell = doorbell or doorbell_from_settings()
     sent = 0
@@ -40,9 +41,10 @@ def relay(doorbell: Doorbell | None = None) -> int:
 
 def _relay_batch(doorbell: Doorbell) -> int:
     with transaction() as session:
+        at = now(session)
         messages = session.scalars(
             select(OutboxMessage)
-            .where(OutboxMessage.sent_at.is_(None))
+            .where(*_due(at))
             .order_by(OutboxMessage.created_at, OutboxMessage.id)
             .limit(BATCH)
             .with_for_update(skip_locked=True)
@@ -54,7 +56,10 @@ def _relay_batch(doorbell: Doorbell) -> int:
         except DoorbellFailed as error:
             log.warning("%d messages stay in the outbox: %s", len(messages), error)
             return 0
-        at = now(session)
         for message in messages:
             message.sent_at = at
         return len(messages)
+
+
+def _due(at: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return OutboxMessage.sent_at.is_(None), OutboxMessage.created_at <= at

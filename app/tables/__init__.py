@@ -7,10 +7,12 @@ from app.tables.audit_log_head import AuditLogHead
 from app.tables.audit_report import AuditReport
 from app.tables.base import Base
 from app.tables.dataset import Dataset
+from app.tables.deadline_notice import DeadlineNotice
 from app.tables.fan_out import FanOut
 from app.tables.forget_request import ForgetRequest
 from app.tables.idempotency import IdempotencyRecord
 from app.tables.job import Job, JobEvent
+from app.tables.lease import Lease
 from app.tables.model import Model
 from app.tables.model_version import ModelVersion
 from app.tables.outbox import OutboxMessage
@@ -29,11 +31,13 @@ __all__ = [
     "AuditReport",
     "Base",
     "Dataset",
+    "DeadlineNotice",
     "FanOut",
     "ForgetRequest",
     "IdempotencyRecord",
     "Job",
     "JobEvent",
+    "Lease",
     "Model",
     "ModelVersion",
     "OutboxMessage",

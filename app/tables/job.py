@@ -44,12 +44,15 @@ class Job(Owned, Base):
     awaits_id: Mapped[str | None] = mapped_column(String(64), index=True)
     """A job that must be over before this one's turn comes: it computes a Fisher diagonal that this one needs."""
     not_before: Mapped[datetime | None]
-    """Until then it waits for more requests to join it."""
+    """Until then it waits: for more requests to join it or, queued again, for what was in its way to be gone."""
     status: Mapped[JobStatus] = mapped_column(EnumText(JobStatus), default=JobStatus.QUEUED)
     status_reason: Mapped[str | None] = mapped_column(String(100))
     status_detail: Mapped[str | None] = mapped_column(Text)
     transitions: Mapped[list[Any]] = mapped_column(default=list)
     attempt: Mapped[int] = mapped_column(default=0)
+    """Starts."""
+    excused: Mapped[int] = mapped_column(default=0)
+    """Starts that do not count: their end was none of the job's doing."""
     max_attempts: Mapped[int]
     fence: Mapped[int] = mapped_column(default=0)
     """Grows with every claim; only the holder of the newest one may publish."""
@@ -60,7 +63,7 @@ class Job(Owned, Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     seconds: Mapped[float | None] = mapped_column(Float)
-    """From the last claim to the end."""
+    """Of work, in all attempts that have ended."""
 
 
 class JobEvent(Base):
@@ -75,5 +78,5 @@ class JobEvent(Base):
     sequence: Mapped[int]
     at: Mapped[datetime]
     type: Mapped[str] = mapped_column(String(32))
-    """`status`, `progress`, `note` or `log`."""
+    """`status`, `progress`, `note`, `log`, or `attempt`: what one used, and how its process ended."""
     data: Mapped[dict[str, Any]]

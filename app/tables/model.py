@@ -1,5 +1,6 @@
 """The row of a registered model."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
@@ -29,3 +30,5 @@ class Model(Owned, Base):
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     drift_budget: Mapped[dict[str, Any] | None]
     """`DriftBudget`, or none."""
+    queue_paused_at: Mapped[datetime | None]
+    """Since then its queued jobs wait, until somebody resumes the queue."""

@@ -17,4 +17,5 @@ class OutboxMessage(Base):
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    """Not to be sent before."""
     sent_at: Mapped[datetime | None] = mapped_column(index=True)

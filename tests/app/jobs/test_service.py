@@ -76,7 +76,7 @@ def test_a_claim_gives_a_lease_and_a_fence(queued: Queued) -> None:
     assert (job.status, job.attempt, job.fence, job.owner) == (JobStatus.RUNNING, 1, 1, "w1")
     with reading() as session:
         assert job.lease_until is not None
-        assert timedelta(seconds=55) < job.lease_until - now(session) <= timedelta(seconds=60)
+        assert timedelta(seconds=20) < job.lease_until - now(session) <= timedelta(seconds=30)
     assert claim(job, "w2") is None
 
 
