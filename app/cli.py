@@ -1,10 +1,13 @@
 """The `unlearn` command: make a home, serve it, look after its database, check a report."""
 
 import json
+import logging
 import secrets
+import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+import threading
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,10 +78,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
-    """Run the service; with the local executor (the default) its dispatcher too. Ctrl-C ends both."""
+    """Run the service; with the local executor (the default) its dispatcher and scheduler too. Ctrl-C ends them all."""
     import uvicorn  # noqa: PLC0415 - the other commands need not pay for it
 
-    from app.embedded import Dispatcher  # noqa: PLC0415 - likewise
+    from app.embedded import SCHEDULER, Companion, Dispatcher  # noqa: PLC0415 - likewise
     from app.main import create_app  # noqa: PLC0415 - likewise
 
     use(home)
@@ -86,8 +89,37 @@ def serve(
         err.print("The database is not at the newest migration: run `unlearn db upgrade` first.")
         raise typer.Exit(1)
     err.print(f"unlearnd listens on http://{host}:{port}, its documentation is at /docs. Ctrl-C ends it.")
-    with Dispatcher() if get_settings().executor == "local" else nullcontext():
+    with ExitStack() as companions:
+        if get_settings().executor == "local":
+            companions.enter_context(Dispatcher())
+            companions.enter_context(Companion(SCHEDULER))
         uvicorn.run(create_app(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+
+
+@app.command()
+def scheduler(
+    home: Home = DEFAULT_HOME,
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="End with the standard input.")] = False,  # noqa: FBT002
+) -> None:
+    """Do what must be done again and again: take back jobs of dead workers, announce, sweep, watch deadlines.
+
+    `unlearn serve` starts one by itself where the executor is local. Of several, one works and the others wait.
+    """
+    from app.scheduler import run  # noqa: PLC0415 - the other commands need not pay for it
+
+    use(home)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if with_parent:
+        threading.Thread(target=_until_the_end_of_stdin, args=(stop,), daemon=True).start()
+    run(stop)
+
+
+def _until_the_end_of_stdin(stop: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
 
 
 @app.command(**PASSED_ON)

@@ -1,4 +1,4 @@
-"""The dispatcher process of the embedded service: started, connected to the doorbell, started again if it dies."""
+"""The processes beside the API that `unlearn serve` starts, and starts again if they die: dispatcher, scheduler."""
 
 import logging
 import signal
@@ -10,21 +10,25 @@ from typing import Self
 
 from app.outbox import doorbells
 
-COMMAND = (sys.executable, "-m", "worker.local")
+DISPATCHER = (sys.executable, "-m", "worker.local")
+SCHEDULER = (sys.executable, "-m", "app.cli", "scheduler", "--with-parent")
 RESTART_SECONDS = 1.0
 END_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
 
-class Dispatcher:
-    """Use as a context: inside it a dispatcher runs; at its end there is none, nor any child of one."""
+class Companion:
+    """Use as a context: inside it the process runs; at its end there is none, nor any child of one.
 
-    def __init__(self, command: tuple[str, ...] = COMMAND) -> None:
+    The end of its standard input tells it that its parent died.
+    """
+
+    def __init__(self, command: tuple[str, ...]) -> None:
         self._command = command
         self._leaving = threading.Event()
         self._process = self._start()
-        self._watch = threading.Thread(target=self._keep_alive, name="dispatcher", daemon=True)
+        self._watch = threading.Thread(target=self._keep_alive, name="companion", daemon=True)
 
     @property
     def pid(self) -> int:
@@ -47,17 +51,18 @@ class Dispatcher:
         process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
         )
-        if process.stdin is not None:
-            doorbells.connect(doorbells.PipeDoorbell(process.stdin.fileno()))
+        self._connect(process)
         return process
 
+    def _connect(self, process: subprocess.Popen[bytes]) -> None:
+        """Nothing is said to it."""
+
     def _keep_alive(self) -> None:
-        """Jobs of a dispatcher that died come back when their lease expires, to the next one."""
         while not self._leaving.is_set():
             code = self._process.wait()
             if self._leaving.wait(RESTART_SECONDS):
                 return
-            log.error("the dispatcher ended with %d; starting another", code)
+            log.error("%s ended with %d; starting another", " ".join(self._command[1:]), code)
             if self._process.stdin is not None:
                 self._process.stdin.close()
             self._process = self._start()
@@ -71,3 +76,14 @@ class Dispatcher:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class Dispatcher(Companion):
+    """The one whose standard input is the doorbell. The jobs of one that died go to the next, once they are reaped."""
+
+    def __init__(self, command: tuple[str, ...] = DISPATCHER) -> None:
+        super().__init__(command)
+
+    def _connect(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            doorbells.connect(doorbells.PipeDoorbell(process.stdin.fileno()))

@@ -16,6 +16,8 @@ class Order(NamedTuple):
 
     job: str
     fence: int
+    halvings: int = 0
+    """How often an attempt ran out of memory: this one takes half as much at a time, for each."""
 
 
 class Channel:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from worker.channel import CANCEL
 
@@ -26,11 +26,21 @@ SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
 that imports torch beside a job is such a process. An operator's own setting wins."""
 
 
+class Usage(NamedTuple):
+    """What a process used, and those that it started and waited for."""
+
+    cpu_seconds: float
+    peak_rss_bytes: int
+
+
 class Child:
     """One process, leader of its own group."""
 
     def __init__(self, command: Sequence[str], *, threads: int) -> None:
         self.ready = threading.Event()
+        self.usage = Usage(0.0, 0)
+        """Known when it has ended."""
+        self._waiting = threading.Lock()
         self.ended = threading.Event()
         """It has closed its output: it is dead or dying, and all it said is in the queue."""
         self._process = subprocess.Popen(
@@ -58,11 +68,11 @@ class Child:
     @property
     def alive(self) -> bool:
         """It has not ended."""
-        return self._process.poll() is None
+        return self._reaped(os.WNOHANG) is None
 
-    def start(self, job_id: str, fence: int) -> None:
+    def start(self, job_id: str, fence: int, halvings: int = 0) -> None:
         """Give it its order; it begins as soon as it is ready."""
-        self._send(json.dumps({"job": job_id, "fence": fence}))
+        self._send(json.dumps({"job": job_id, "fence": fence, "halvings": halvings}))
 
     def cancel(self) -> None:
         """Ask it to stop."""
@@ -84,10 +94,10 @@ class Child:
 
     def wait(self, seconds: float) -> int | None:
         """Its exit status; None if it has not ended by then."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        end = time.monotonic() + seconds
+        while (status := self._reaped(os.WNOHANG)) is None and time.monotonic() < end:
+            time.sleep(0.005)
+        return status
 
     def tail(self) -> str:
         """The end of what it wrote to stderr."""
@@ -101,7 +111,7 @@ class Child:
     def kill(self) -> int:
         """End it, and close what led to it; its exit status."""
         self.stop()
-        status = self._process.wait()
+        status = self._reaped(0) or 0
         for reader in self._readers:
             reader.join(5)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -109,6 +119,17 @@ class Child:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         return status
+
+    def _reaped(self, flags: int) -> int | None:
+        """Its exit status, if it has ended; what it used is noted on that occasion, the only one there is."""
+        with self._waiting:
+            if self._process.returncode is None:
+                pid, status, used = os.wait4(self.pid, flags)
+                if pid:
+                    self._process.returncode = os.waitstatus_to_exitcode(status)
+                    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                    self.usage = Usage(used.ru_utime + used.ru_stime, peak)
+            return self._process.returncode
 
     def _send(self, line: str) -> None:
         pipe = self._process.stdin

@@ -41,6 +41,7 @@ from worker.numerics.outcome import Model as Answering
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.recipe import Recipe
 from worker.numerics.run import Part, Run
+from worker.numerics.thrift import at_once
 from worker.numerics.weights import Build, Weights, network_with
 
 _ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
@@ -55,10 +56,23 @@ def manifest_of(dataset: Dataset) -> Manifest:
     Raises:
         Invalid: one does not, or the path is gone.
     """
-    path = permitted(dataset.path, pointer="/path")
+    try:
+        path = permitted(dataset.path, pointer="/path")
+    except Invalid as error:
+        raise _missing(dataset) if error.code == "path_not_found" else error from None
+    if dataset.sha256 is not None and not parquet_files(path):
+        raise _missing(dataset)  # a storage that is not mounted leaves an empty folder
     for file in parquet_files(path):
         permitted(str(file), pointer="/path")
     return Manifest(path, dataset.columns)
+
+
+def _missing(dataset: Dataset) -> Invalid:
+    again = "register it again" if dataset.sha256 is None else "submit anew what needs it"
+    message = (
+        f"the files of data set {dataset.name} are no longer where they were registered: put them back and {again}"
+    )
+    return Invalid(message, code="dataset_missing")
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ class Data:
             self.index["labels"][chosen],
             input_shape=seen_shape(preprocessing, tuple(self.dataset.input_shape or ())),
             normalisation=normalisation_of(preprocessing),
-            budget_bytes=get_settings().memory_budget_bytes,
+            budget_bytes=at_once(get_settings().memory_budget_bytes),
         )
 
     def ids(self, positions: Tensor) -> list[str]:

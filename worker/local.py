@@ -19,7 +19,6 @@ from app.core.db import reading
 from app.core.settings import get_settings
 from app.forget_requests.planning import ready
 from app.jobs import queries
-from worker.housekeeping import Housekeeping
 from worker.supervisor import Supervisor
 
 LOOK_SECONDS = 1.0
@@ -87,12 +86,7 @@ def run(supervisor: Supervisor, concurrency: int, *, doorbell: int = 0) -> None:
         signal.signal(number, dispatcher.stop)
     threading.Thread(target=dispatcher.listen, args=(doorbell,), name="doorbell", daemon=True).start()
     threading.Thread(target=_say_ready, args=(supervisor,), name="ready", daemon=True).start()
-    housekeeping = Housekeeping(supervisor.follow)
-    housekeeping.start()
-    try:
-        dispatcher.serve()
-    finally:
-        housekeeping.stop()
+    dispatcher.serve()
 
 
 def _say_ready(supervisor: Supervisor) -> None:

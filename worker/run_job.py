@@ -2,14 +2,15 @@
 
 `python -m worker.run_job <job> <fence>` starts at once. Without arguments it is the warm spare: it imports torch, says
 `ready` and waits for one line `{"job": …, "fence": …}`. The line `cancel` asks it to stop. The end of stdin means
-that the supervisor died, and ends the process wherever it is.
+that the supervisor died, and ends the process wherever it is. The exit status (`worker.exits`) says what became of it.
 """
 
+import os
 import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from sqlalchemy.orm import Session
 
@@ -22,10 +23,11 @@ from app.jobs import service as jobs
 from app.tables import Job
 from worker.attempt import AttemptRun
 from worker.channel import Channel, Order
+from worker.exits import Exit
+from worker.failures import exit_of
+from worker.numerics import thrift
 from worker.numerics.errors import NumericsError
 from worker.numerics.run import Cancelled
-
-CRASHED = 70
 
 Stories: TypeAlias = Mapping[JobKind, Callable[[str, int, AttemptRun], None]]
 Follow: TypeAlias = Callable[[Session, Job], None]
@@ -41,13 +43,13 @@ def main(
     stories, follow = (load or _pipeline)()
     channel.tell("ready")
     order = Order(arguments[0], int(arguments[1])) if arguments else channel.order()
-    run = AttemptRun(channel, get_settings().runs, order)
+    thrift.begin(order.halvings)
     try:
-        _attempt(order, run, stories, follow)
-    except Exception:  # noqa: BLE001 - the outermost block: unexpected, so perhaps not so next time
+        run = AttemptRun(channel, get_settings().runs, order)
+        return _attempt(order, run, stories, follow)
+    except Exception as error:  # noqa: BLE001 - the outermost block: unexpected, so perhaps not so next time
         traceback.print_exc()
-        return CRASHED
-    return 0
+        return exit_of(error)
 
 
 def _pipeline() -> tuple[Stories, Follow]:
@@ -57,7 +59,8 @@ def _pipeline() -> tuple[Stories, Follow]:
     return STORIES, follow
 
 
-def _attempt(order: Order, run: AttemptRun, stories: Stories, follow: Follow) -> None:
+def _attempt(order: Order, run: AttemptRun, stories: Stories, follow: Follow) -> Exit:
+    ended = Exit.DONE
     with reading() as session:
         kind = session.get_one(Job, order.job).kind
     try:
@@ -66,13 +69,16 @@ def _attempt(order: Order, run: AttemptRun, stories: Stories, follow: Follow) ->
         with transaction() as session:
             _stop(session, order, follow)
     except NumericsError as error:
+        ended = Exit.BAD_INPUT
         _fail(order, follow, error.code, str(error))
     except Problem as error:
+        ended = Exit.BAD_INPUT
         _fail(order, follow, error.code, error.detail)
     with reading() as session:
         job = session.get_one(Job, order.job)
     if job.fence == order.fence and is_final(job.status):
         shutil.rmtree(run.folder.parent, ignore_errors=True)  # checkpoints too: nobody will go on from them
+    return ended
 
 
 def _fail(order: Order, follow: Follow, code: str, detail: str) -> None:
@@ -93,5 +99,12 @@ def _stop(session: Session, order: Order, follow: Follow) -> None:
         follow(session, job)
 
 
+def end(status: int) -> NoReturn:
+    """Leave at once: taking torch down in order takes as long as a small job, and there is nothing left to tidy."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end(main(sys.argv[1:]))

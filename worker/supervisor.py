@@ -2,22 +2,30 @@
 
 import logging
 import os
-import platform
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.core import processes
 from app.core.db import reading, transaction
 from app.core.settings import Settings
 from app.jobs import service as jobs
+from app.outbox import service as outbox
 from app.tables import Job
 from worker.child import COMMAND, Child, Event
+from worker.exits import Ending, ending_of
 
 POLL_SECONDS = 0.25
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 4.0
+MEASURE_SECONDS = 1.0
+OUTAGE_SECONDS = 600.0
+"""A child goes on so long without the database: nobody else can claim its job there either."""
+LAST_TRIES_SECONDS = 3.0
+"""A supervisor that is closing waits so long for it; then the lease brings the job back."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +42,7 @@ class Supervisor:
     ) -> None:
         self.follow = follow
         self._ready = ready
-        self.owner = f"{platform.node()}:{os.getpid()}"[:200]
+        self.owner = processes.identity()
         self._settings = settings
         self._command = command
         self._lock = threading.Lock()
@@ -52,22 +60,25 @@ class Supervisor:
         if self._closing:
             return False
         with transaction() as session:
-            if not self._ready(session, job_id):
-                return True  # it waits for another job now, which may be waiting itself
-            job = jobs.claim(session, job_id, owner=self.owner)
+            ready = self._ready(session, job_id)
+            job = jobs.claim(session, job_id, owner=self.owner) if ready else None
             if job is not None:
                 self.follow(session, job)
+        if not ready:
+            self._relay()
+            return True  # it waits for another job now, which may be waiting itself
         if job is None:
             return False
         child = self._take()
         try:
-            child.start(job.id, job.fence)
+            child.start(job.id, job.fence, jobs.times_out_of_memory(job))
             self.warm()
-            _Attempt(self, child, job.id, job.fence, self._settings.lease_seconds).watch()
+            _Attempt(self, child, job, self._settings).watch()
         finally:
             child.kill()
             with self._lock:
                 self._children.discard(child)
+        self._relay()
         return True
 
     def close(self) -> None:
@@ -85,6 +96,14 @@ class Supervisor:
     def closing(self) -> bool:
         """It takes no more jobs."""
         return self._closing
+
+    def _relay(self) -> None:
+        """Announce what waited for this job at once; the local dispatcher looks by itself."""
+        if self._settings.executor == "celery":
+            try:
+                outbox.relay()
+            except SQLAlchemyError:
+                log.warning("the database does not answer; the scheduler announces the next job", exc_info=True)
 
     def _warm(self) -> Child:
         if self._spare is None or not self._spare.alive:
@@ -110,28 +129,33 @@ class Supervisor:
 class _Attempt:
     """One attempt at a job, watched until its child has ended and the job is settled."""
 
-    def __init__(self, supervisor: Supervisor, child: Child, job_id: str, fence: int, lease_seconds: float) -> None:
+    def __init__(self, supervisor: Supervisor, child: Child, job: Job, settings: Settings) -> None:
         self.supervisor = supervisor
         self.child = child
-        self.job_id = job_id
-        self.fence = fence
-        self.lease_seconds = lease_seconds
-        self.renewed = time.monotonic()
+        self.job_id, self.fence, self.number = job.id, job.fence, job.attempt
+        self.settings = settings
+        self.started = self.renewed = self.answered = time.monotonic()
+        self.earlier = job.seconds or 0.0
+        self.measured = 0.0
+        self.unreported: list[Event] = []
         self.stop_by: float | None = None
+        self.cut_short: Ending | None = None
 
     def watch(self) -> None:
-        while not self.child.ended.is_set():
-            events = self.child.events(POLL_SECONDS)
+        while not self.child.ended.is_set() and self.cut_short is None:
+            self.unreported += self.child.events(POLL_SECONDS)
+            self._measure()
             try:
                 standing = self._standing()
-                self._report(events)
+                self._report()
             except jobs.FenceLost:
                 break
-            except OperationalError:  # the database may be back before the lease ends
+            except OperationalError:
                 log.warning("%s: the database does not answer", self.job_id, exc_info=True)
-                if time.monotonic() - self.renewed > self.lease_seconds:
-                    raise
+                if time.monotonic() - self.answered > OUTAGE_SECONDS:
+                    break
                 continue
+            self.answered = time.monotonic()
             if standing == "lost":
                 break
             if standing == "cancelling" and self.stop_by is None:
@@ -142,7 +166,9 @@ class _Attempt:
         self._settle()
 
     def _standing(self) -> jobs.Standing:
-        if time.monotonic() - self.renewed < self.lease_seconds / 6:
+        if self._worked() > self.settings.soft_limit_seconds and self.stop_by is None:
+            return self._time_out()
+        if time.monotonic() - self.renewed < self.settings.lease_seconds / 6:
             with reading() as session:
                 return jobs.standing(session, self.job_id, self.fence)
         at = time.monotonic()
@@ -151,27 +177,82 @@ class _Attempt:
         self.renewed = at
         return standing
 
-    def _report(self, events: Sequence[Event]) -> None:
-        if events:
+    def _time_out(self) -> jobs.Standing:
+        """The soft limit: as a cancellation, but the grace lasts until the hard one."""
+        with transaction() as session:
+            jobs.time_out(session, self.job_id, self.fence, self._too_long())
+            standing = jobs.standing(session, self.job_id, self.fence)
+        self.child.cancel()
+        self.stop_by = self.started + self.settings.hard_limit_seconds - self.earlier
+        return standing
+
+    def _measure(self) -> None:
+        """The limits that hold without the database."""
+        if self._worked() > self.settings.hard_limit_seconds:
+            self.cut_short = Ending(jobs.TIME_LIMIT, self._too_long())
+        limit = self.settings.memory_limit_bytes
+        if limit is None or time.monotonic() - self.measured < MEASURE_SECONDS:
+            return
+        self.measured = time.monotonic()
+        found = processes.resident_bytes(self.child.pid)
+        if found > limit:
+            detail = f"The processes of the job held {found} bytes, UNLEARN_MEMORY_LIMIT_BYTES is {limit}."
+            self.cut_short = Ending(jobs.OUT_OF_MEMORY, detail)
+
+    def _worked(self) -> float:
+        return self.earlier + time.monotonic() - self.started
+
+    def _too_long(self) -> str:
+        limit = self.settings.soft_limit_seconds
+        return f"The job has worked for longer than UNLEARN_SOFT_LIMIT_SECONDS={limit:g}, all attempts together."
+
+    def _report(self) -> None:
+        if self.unreported:
             with transaction() as session:
-                jobs.record(session, self.job_id, self.fence, events)
+                jobs.record(session, self.job_id, self.fence, self.unreported)
+            self.unreported = []
 
     def _settle(self) -> None:
-        if self.stop_by is None:
+        if self.stop_by is None and self.cut_short is None:
             self.child.wait(1.0)  # it may just be tidying up after its last transaction
         status = self.child.kill()
-        reason = "worker_stopped" if self.supervisor.closing else "crashed"
-        detail = f"The process of the attempt ended with status {status}."
-        try:
-            self._report(self.child.events(0))
-        except jobs.FenceLost:
-            log.warning("%s: fence %d was lost", self.job_id, self.fence)
+        self.unreported += self.child.events(0)
+        self.unreported.append(("attempt", self._document(status)))
+        ending = self.cut_short or ending_of(status)
+        if self.supervisor.closing:
+            ending = Ending(jobs.WORKER_STOPPED, "The worker was stopped.", excused=True)
+        began = time.monotonic()
+        while True:
+            try:
+                self._report()
+                self._give_back(ending)
+            except jobs.FenceLost:
+                log.warning("%s: fence %d was lost", self.job_id, self.fence)
+            except OperationalError:
+                patience = LAST_TRIES_SECONDS if self.supervisor.closing else OUTAGE_SECONDS
+                if time.monotonic() - began > patience:
+                    raise
+                time.sleep(POLL_SECONDS)
+                continue
             return
+
+    def _give_back(self, ending: Ending) -> None:
         with transaction() as session:
-            if jobs.renew(session, self.job_id, self.fence) == "held":
-                log.error("%s: %s %s", self.job_id, detail, self.child.tail())
-                message = {"message": detail, "stderr": self.child.tail()}
-                jobs.record(session, self.job_id, self.fence, [("log", message)])
-            job = jobs.give_back(session, self.job_id, self.fence, reason, detail)
+            if ending.reason == jobs.TIME_LIMIT:
+                jobs.time_out(session, self.job_id, self.fence, ending.detail)
+            job = jobs.give_back(session, self.job_id, self.fence, ending.reason, ending.detail, excused=ending.excused)
             if job is not None:
+                log.log(logging.INFO if ending.excused else logging.ERROR, "%s: %s", self.job_id, ending.detail)
                 self.supervisor.follow(session, job)
+
+    def _document(self, status: int) -> dict[str, object]:
+        """What is known about the process of the attempt."""
+        return {
+            "attempt": self.number,
+            "status": status,
+            "signal": signal.Signals(-status).name if status < 0 else None,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "cpu_seconds": round(self.child.usage.cpu_seconds, 3),
+            "peak_rss_bytes": self.child.usage.peak_rss_bytes,
+            "stderr": self.child.tail(),
+        }

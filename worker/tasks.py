@@ -14,7 +14,6 @@ from sqlalchemy.exc import OperationalError
 
 from app.core.settings import get_settings
 from app.outbox.doorbells import TASK
-from worker.housekeeping import Housekeeping
 from worker.supervisor import Supervisor
 
 AGAIN_SECONDS = 1.0
@@ -66,17 +65,11 @@ def _register(celery: Celery, make_supervisor: Callable[[], Supervisor]) -> None
     def run_job(job_id: str) -> None:
         persist(supervisor(), job_id)
 
-    @cache
-    def housekeeping() -> Housekeeping:
-        return Housekeeping(supervisor().follow)
-
     def ready(**_: object) -> None:
         supervisor().warm()
-        housekeeping().start()
 
     def shutting_down(**_: object) -> None:
         supervisor().close()  # their jobs are given back, so the tasks end and the worker need not wait for hours
-        housekeeping().stop()
 
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(shutting_down, weak=False)

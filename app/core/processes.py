@@ -38,7 +38,7 @@ def is_dead(owner: str) -> bool:
 def _place() -> str:
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()[:8]
-        namespace = os.readlink(PROC / "self/ns/pid").strip("pid:[]")
+        namespace = str((PROC / "self/ns/pid").readlink()).strip("pid:[]")
     except OSError:
         boot = namespace = ""
     return f"{platform.node()[:100]}:{boot}:{namespace}"
@@ -51,3 +51,16 @@ def _stat(pid: int) -> _Stat | None:
         return None
     fields = text.rpartition(")")[2].split()  # the name before it may hold anything
     return _Stat(fields[0], fields[19])
+
+
+def resident_bytes(session_id: int) -> int:
+    """Memory in use by all processes of a session; pages that they share count for each. 0 without `/proc`."""
+    pages = 0
+    for folder in PROC.glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if int(fields[3]) == session_id:
+            pages += int(fields[21])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -36,15 +36,15 @@ class Settings(BaseSettings):
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs at once on one worker machine."""
     lease_seconds: Annotated[float, Field(ge=1)] = 30
-    """A job whose worker has not renewed its lease for so long is given to another; it is renewed six times as often."""
+    """A job whose worker has not renewed its lease for so long is given to another."""
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Starts of a job before it is given up as lost; those that others ended (a stopped worker, a full disk) are free."""
+    """Starts of a job before it is given up as lost. Those that others ended, as a full disk does, are free."""
     soft_limit_seconds: Annotated[float, Field(gt=0)] = 7 * 86_400
     """A job that has worked for so long, in all its attempts, is told to stop, and fails."""
     hard_limit_seconds: Annotated[float, Field(gt=0)] = 7 * 86_400 + 60
     """Then it is killed, if it has not stopped."""
     memory_limit_bytes: Annotated[int | None, Field(ge=100_000_000)] = None
-    """Resident memory of a job's processes; one that exceeds it is killed, and tried once more with half the batches."""
+    """Resident memory of a job's processes. One that exceeds it is killed, and tried once more with less at a time."""
     fisher_shards: Annotated[int, Field(ge=1, le=64)] = 1
     """Jobs that share the pass over the training data for a new version's Fisher diagonal."""
     coalesce_most: Annotated[int, Field(ge=1, le=100_000)] = 1000

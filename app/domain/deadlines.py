@@ -4,9 +4,11 @@ Source: GDPR Art. 12(3).
 """
 
 from calendar import monthrange
-from datetime import datetime
+from datetime import datetime, timedelta
 
 MONTHS, EXTENDED_MONTHS = 1, 3
+NOTICES = (2, 7, 14)
+"""Days before the deadline at which a request that is not over is brought to mind."""
 
 
 def due_at(received_at: datetime) -> datetime:
@@ -23,3 +25,12 @@ def _later(moment: datetime, months: int) -> datetime:
     years, month = divmod(moment.month - 1 + months, 12)
     year = moment.year + years
     return moment.replace(year=year, month=month + 1, day=min(moment.day, monthrange(year, month + 1)[1]))
+
+
+def windows(at: datetime) -> list[tuple[int, datetime | None, datetime]]:
+    """(days, after, until): a request that is due then has at most so many days left, and more than the next notice's.
+
+    What is overdue falls into the last window.
+    """
+    ends = [at + timedelta(days=days) for days in NOTICES]
+    return list(zip(NOTICES, [None, *ends], ends, strict=False))

@@ -102,18 +102,13 @@ def lock_wholes(session: Session, shards: Iterable[Job]) -> None:
 
 def unneeded(session: Session, whole_id: str | None = None) -> Sequence[Job]:
     """The shards that wait or run although their whole is over, locked; of one whole, or of all."""
-    whole = aliased(Job)
-    over = exists().where(whole.id == Job.whole_id, whole.status.in_(OVER))
-    query = select(Job).where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), over.correlate(Job))
-    if whole_id is not None:
-        query = query.where(Job.whole_id == whole_id)
+    query = _unneeded() if whole_id is None else _unneeded().where(Job.whole_id == whole_id)
     return _skipping_locked(session, query.order_by(Job.id))
 
 
 def expired(session: Session, at: datetime) -> Sequence[Job]:
     """The jobs whose worker has not been heard of for too long, locked."""
-    query = select(Job).where(Job.status.in_(ACTIVE), Job.lease_until < at).order_by(Job.id)
-    return _skipping_locked(session, query)
+    return _skipping_locked(session, _expired(at).order_by(Job.id))
 
 
 def owners(session: Session) -> Sequence[str]:
@@ -136,16 +131,35 @@ def is_paused(session: Session, model_id: str | None) -> bool:
 
 def unclaimed(session: Session, since: datetime) -> Sequence[Job]:
     """The jobs that were announced before `since` and that nobody has picked up, locked."""
-    in_time = or_(Job.not_before.is_(None), OutboxMessage.created_at >= Job.not_before)
-    recently = and_(OutboxMessage.created_at >= since, in_time)
-    announced = exists().where(OutboxMessage.job_id == Job.id, or_(OutboxMessage.sent_at.is_(None), recently))
-    query = select(Job).where(Job.status == JobStatus.QUEUED, not_(announced), its_turn()).order_by(Job.id)
-    return _skipping_locked(session, query)
+    return _skipping_locked(session, _unclaimed(since).order_by(Job.id))
+
+
+def anything_to_reap(session: Session, at: datetime, since: datetime) -> bool:
+    """Whether one of these would find something: so that nobody takes a write lock in vain."""
+    looks = (_expired(at), _unneeded(), _unclaimed(since))
+    return any(session.scalars(query.limit(1)).first() is not None for query in looks)
 
 
 def last_sequence(session: Session, job_id: str) -> int:
     """The number of the newest event of a job."""
     return session.scalar(select(func.max(JobEvent.sequence)).where(JobEvent.job_id == job_id)) or 0
+
+
+def _expired(at: datetime) -> Select[Job]:
+    return select(Job).where(Job.status.in_(ACTIVE), Job.lease_until < at)
+
+
+def _unneeded() -> Select[Job]:
+    whole = aliased(Job)
+    over = exists().where(whole.id == Job.whole_id, whole.status.in_(OVER))
+    return select(Job).where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)), over.correlate(Job))
+
+
+def _unclaimed(since: datetime) -> Select[Job]:
+    in_time = or_(Job.not_before.is_(None), OutboxMessage.created_at >= Job.not_before)
+    recently = and_(OutboxMessage.created_at >= since, in_time)
+    announced = exists().where(OutboxMessage.job_id == Job.id, or_(OutboxMessage.sent_at.is_(None), recently))
+    return select(Job).where(Job.status == JobStatus.QUEUED, not_(announced), its_turn())
 
 
 def _skipping_locked(session: Session, query: Select[Job]) -> Sequence[Job]:

@@ -328,6 +328,12 @@ def times_out_of_memory(job: Job) -> int:
     return sum(entry["reason"] == OUT_OF_MEMORY for entry in job.transitions)
 
 
+def anything_to_reap(session: Session) -> bool:
+    """Whether `reap` would find something to do. Only looks."""
+    at = now(session)
+    return queries.anything_to_reap(session, at, at - UNCLAIMED_AFTER)
+
+
 def reap(session: Session, dead: Sequence[str] = ()) -> list[Job]:
     """Take back what vanished workers held, stop what nobody needs, announce again what nobody has picked up.
 

@@ -1,7 +1,7 @@
 """The outbox: a message is a row of the transaction that wants it sent, so neither exists without the other."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -27,24 +27,24 @@ def publish(session: Session, job: Job) -> None:
     session.flush()
 
 
-def relay(doorbell: Doorbell | None = None) -> int:
+def relay(doorbell: Doorbell | None = None, *, older_than: timedelta = timedelta(0)) -> int:
     """Announce what has not been announced; how many jobs that were. Twice is harmless: the claim decides."""
     with reading() as session:
-        if session.scalars(select(OutboxMessage.id).where(*_due(now(session))).limit(1)).first() is None:
+        if session.scalars(select(OutboxMessage.id).where(*_due(now(session) - older_than)).limit(1)).first() is None:
             return 0
     doorbell = doorbell or doorbell_from_settings()
     sent = 0
-    while (batch := _relay_batch(doorbell)) == BATCH:
+    while (batch := _relay_batch(doorbell, older_than)) == BATCH:
         sent += batch
     return sent + batch
 
 
-def _relay_batch(doorbell: Doorbell) -> int:
+def _relay_batch(doorbell: Doorbell, older_than: timedelta) -> int:
     with transaction() as session:
         at = now(session)
         messages = session.scalars(
             select(OutboxMessage)
-            .where(*_due(at))
+            .where(*_due(at - older_than))
             .order_by(OutboxMessage.created_at, OutboxMessage.id)
             .limit(BATCH)
             .with_for_update(skip_locked=True)

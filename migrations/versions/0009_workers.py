@@ -1,7 +1,7 @@
 """leases of duties, notices of deadlines, starts that do not count, queues that are paused.
 
 Revision: 0009
-Revises: 0008
+Revises: 0012
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 
 
 revision = '0009'
-down_revision = '0008'
+down_revision = '0012'
 branch_labels = None
 depends_on = None
 

@@ -71,6 +71,7 @@ def running(home: Home, key: str, *, celery: bool) -> Iterator[Api]:
         port = probe.getsockname()[1]
     commands = [["-m", "app.cli", "serve", "--home", str(home.path), "--port", str(port)]]
     if celery:
+        commands.append(["-m", "app.cli", "scheduler", "--home", str(home.path)])
         commands.append(
             ["-m", "celery", "-A", "worker.main", "worker", "--pool", "threads", "--concurrency", "1", "-l", "warning"]
         )

@@ -4,6 +4,7 @@
 The subject of a job names its story.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from app.jobs import service as jobs
 from app.tables import Job
 from worker import local, run_job
 from worker.attempt import AttemptRun
+from worker.numerics import thrift
 from worker.numerics.errors import NonFinite
 from worker.supervisor import Supervisor
 from worker.tasks import create_celery
@@ -64,8 +66,58 @@ def deaf(run: AttemptRun) -> None:
     time.sleep(600)
 
 
+def crave(_: AttemptRun) -> None:
+    if thrift.at_once(512) > 256:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def swell(run: AttemptRun) -> None:
+    hoard = torch.ones(100_000_000)  # 400 MB
+    run.progress("sleep", 0, 1, "steps")
+    time.sleep(600)
+    run.note("hoard", float(hoard[0]))
+
+
+def no_memory(_: AttemptRun) -> None:
+    raise MemoryError
+
+
+def full_disk(run: AttemptRun) -> None:
+    if run.saved("tried") is None:
+        run.save("tried", ({}, {"done": 1}))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def told_to_stop(run: AttemptRun) -> None:
+    if run.saved("tried") is None:
+        run.save("tried", ({}, {"done": 1}))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+
+
+def on_signal(run: AttemptRun) -> None:
+    folder = run.folder.parent
+    (folder / "begun").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.02)
+
+
 TOLD: Mapping[str, Callable[[AttemptRun], None]] = {
-    story.__name__: story for story in (succeed, fail, resume_after_kill, crash, listen, deaf)
+    story.__name__: story
+    for story in (
+        succeed,
+        fail,
+        resume_after_kill,
+        crash,
+        listen,
+        deaf,
+        crave,
+        swell,
+        no_memory,
+        full_disk,
+        told_to_stop,
+        on_signal,
+    )
 }
 
 
@@ -99,4 +151,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["local"]:
         local.run(supervisor(), get_settings().concurrency)
     else:
-        sys.exit(run_job.main(load=load))
+        run_job.end(run_job.main(load=load))

@@ -1,10 +1,12 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from app import scheduler
 from app.core.settings import get_settings
 from app.domain.lifecycle import JobStatus
 from app.outbox.doorbells import CeleryDoorbell
@@ -40,14 +42,16 @@ def worker(settled: Home, tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]
 
 
 def test_jobs_travel_through_redis_and_a_stopped_worker_gives_its_job_back(
-    worker: "subprocess.Popen[bytes]", bell: CeleryDoorbell
+    worker: "subprocess.Popen[bytes]", bell: CeleryDoorbell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = enqueue("succeed"), enqueue("resume_after_kill")
     assert relay(bell) == 2
     until_status(first, JobStatus.SUCCEEDED, 60)
-    until_status(second, JobStatus.SUCCEEDED, 60)  # given back after the kill, relayed again by the housekeeping
+    until_status(second, JobStatus.SUCCEEDED, 60)  # given back after the kill, and relayed again by the worker
     assert row(second).attempt == 2
-    third = enqueue("deaf")  # nobody rings: the worker's housekeeping does
+    third = enqueue("deaf")  # nobody rings
+    monkeypatch.setattr(scheduler, "NOT_AT_ONCE", timedelta(0))
+    scheduler.relay()
     until(lambda: row(third).progress is not None)
     worker.terminate()
     assert worker.wait(30) == 0

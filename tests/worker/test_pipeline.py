@@ -20,13 +20,13 @@ from app.jobs import queries
 from app.jobs import service as jobs
 from app.models import service as models
 from app.models.schemas import FisherIn
+from app.scheduler import sweep
 from app.tables import Dataset, Job, Model, ModelVersion, Tenant
 from tests.conftest import Home
 from tests.journeys import material
 from worker import artifacts, pipeline, run_job
 from worker.channel import Order
 from worker.datasets import Manifest, validate
-from worker.housekeeping import sweep
 from worker.numerics.fisher import Fisher
 from worker.numerics.run import Quiet
 from worker.numerics.weights import Build, Weights, network_with

@@ -12,6 +12,7 @@ from worker.numerics.problem import Problem, required
 from worker.numerics.recipe import Recipe
 from worker.numerics.run import Fact, Run
 from worker.numerics.sharding import Sharded
+from worker.numerics.thrift import at_once
 from worker.numerics.training import objective_of
 from worker.numerics.weights import network_with
 
@@ -84,7 +85,7 @@ def summed_gradients(network: nn.Module, examples: Examples, recipe: Recipe, *, 
     objective, parameters = objective_of(recipe), dict(network.named_parameters())
     sums = {name: torch.zeros_like(theta) for name, theta in parameters.items()}
     done = 0
-    for batch in examples.batches(BATCH_SIZE):
+    for batch in examples.batches(at_once(BATCH_SIZE)):
         loss = len(batch.labels) * objective(network, batch)
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         for name, g in zip(parameters, found, strict=True):

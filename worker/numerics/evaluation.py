@@ -7,6 +7,7 @@ from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Examples
 from worker.numerics.outcome import Model
 from worker.numerics.run import Quiet, Run
+from worker.numerics.thrift import at_once
 from worker.numerics.weights import network_with
 
 
@@ -35,7 +36,7 @@ def logits(
     answers: list[Tensor] = []
     done = 0
     with torch.no_grad():
-        for batch in examples.batches(batch_size):
+        for batch in examples.batches(at_once(batch_size)):
             answers.append(network(batch.inputs))
             done += len(batch.labels)
             run.progress(phase, done, len(examples), "samples")

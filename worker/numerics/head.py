@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
 from worker.numerics.run import Run
+from worker.numerics.thrift import at_once
 from worker.numerics.weights import Weights
 
 BATCH = 512
@@ -70,7 +71,7 @@ def head_inputs(network: nn.Module, head: Head, examples: Examples, *, run: Run,
     """
     name, found = head.weight.removesuffix("weight").removesuffix("."), list[Tensor]()
     done = 0
-    for batch in examples.batches(BATCH):
+    for batch in examples.batches(at_once(BATCH)):
         _, calls = _watched(network, batch.inputs)
         found.append(head.inputs(next(given for called, given, _ in calls if called == name)))
         done += len(batch.labels)

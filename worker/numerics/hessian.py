@@ -10,6 +10,7 @@ from worker.numerics.errors import EmptyExamples, NonFinite
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.randomness import derived
 from worker.numerics.run import Quiet, Run
+from worker.numerics.thrift import at_once
 
 BATCH_SIZE = 512
 STEPS = 200
@@ -85,7 +86,7 @@ def hessian_product(
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     total = [torch.zeros_like(p) for p in parameters]
-    for batch in examples.batches(BATCH_SIZE):
+    for batch in examples.batches(at_once(BATCH_SIZE)):
         share = len(batch.labels) / len(examples)
         for summed, part in zip(total, _of_batch(network, batch, objective, parameters, vector), strict=True):
             summed.add_(part, alpha=share)

@@ -9,6 +9,7 @@ from torch import nn
 from worker.numerics.errors import Misfit
 from worker.numerics.examples import Examples, TensorExamples
 from worker.numerics.run import Quiet, Run
+from worker.numerics.thrift import at_once
 
 BATCH = 512
 
@@ -54,9 +55,10 @@ def halves(network: nn.Module, names: set[str]) -> Halves | None:
 
 def seen_through(trunk: nn.Module, examples: Examples, *, run: Run | None = None) -> TensorExamples:
     """The examples with what the trunk makes of their inputs, in eval mode, as inputs: `(N, *features)`, in memory."""
-    run, features = run or Quiet(), []
+    run, features, done = run or Quiet(), [], 0
     with torch.no_grad():
-        for number, batch in enumerate(examples.batches(BATCH), 1):
+        for batch in examples.batches(at_once(BATCH)):
             features.append(trunk(batch.inputs))
-            run.progress("features", min(number * BATCH, len(examples)), len(examples), "samples")
+            done += len(batch.labels)
+            run.progress("features", done, len(examples), "samples")
     return TensorExamples(torch.cat(features), examples.labels, examples.positions)

@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy
 from worker.numerics.errors import EmptyExamples, NonFinite
 from worker.numerics.examples import Examples
 from worker.numerics.run import Quiet, Run
+from worker.numerics.thrift import at_once
 
 
 def mean_gradient(
@@ -38,7 +39,7 @@ def mean_gradient(
     parameters = dict(network.named_parameters())
     sums = {name: torch.zeros_like(theta, dtype=torch.float64) for name, theta in parameters.items()}
     done = 0
-    for batch in examples.batches(batch_size):
+    for batch in examples.batches(at_once(batch_size)):
         loss = cross_entropy(network(batch.inputs), batch.labels, reduction="sum")
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         for total, g in zip(sums.values(), gradients, strict=True):

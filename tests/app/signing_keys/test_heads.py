@@ -8,9 +8,9 @@ from sqlalchemy import delete, select, update
 from app.audit_log import service as audit_log
 from app.audit_log.service import digest_of
 from app.core.db import transaction
+from app.scheduler import check_audit_logs
 from app.signing_keys import heads
 from app.tables import AuditLogEntry, AuditLogHead, Tenant
-from worker.housekeeping import check_audit_logs
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_cut_end_is_noticed(chain: str) -> None:
         assert heads.verify(session, chain) is not None
 
 
-def test_housekeeping_raises_one_alarm_about_a_broken_chain(chain: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_scheduler_raises_one_alarm_about_a_broken_chain(chain: str, caplog: pytest.LogCaptureFixture) -> None:
     with transaction() as session:
         session.execute(update(AuditLogEntry).where(AuditLogEntry.number == 3).values(actor="somebody_else"))
     for _ in range(2):

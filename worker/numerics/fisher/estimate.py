@@ -15,6 +15,7 @@ from worker.numerics.fisher.accumulator import Accumulator
 from worker.numerics.fisher.diagonal import Fisher
 from worker.numerics.fisher.trial import SAMPLES
 from worker.numerics.run import Quiet, Run
+from worker.numerics.thrift import at_once
 
 CHECKPOINT_SECONDS = 5.0
 ACTIVATION_FLOATS = 2**26
@@ -72,7 +73,8 @@ def fisher_diagonal(
         network = deepcopy(network).to("cuda")
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
-    batch_size = batch_size or min(256, max(1, ACTIVATION_FLOATS // floats_of(network, first.inputs)))
+    fitting = at_once(min(256, max(1, ACTIVATION_FLOATS // floats_of(network, first.inputs))))
+    batch_size = batch_size or fitting
     if compiled is None:
         compiled = total >= batch_size and not torch.cuda.is_available() and pays(network, first.inputs, total)
     if compiled:
