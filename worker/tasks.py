@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.core.settings import get_settings
 from app.outbox.doorbells import TASK
+from worker import intake
 from worker.supervisor import Supervisor
 
 AGAIN_SECONDS = 1.0
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 def create_celery(make_supervisor: Callable[[], Supervisor]) -> Celery:
     """The Celery app, with its task."""
     settings = get_settings()
+    intake.install()
     celery = Celery("unlearnd", broker=settings.redis_url, set_as_current=False)
     celery.conf.update(
         accept_content=["json"],
@@ -33,6 +35,7 @@ def create_celery(make_supervisor: Callable[[], Supervisor]) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         worker_concurrency=settings.concurrency,
+        worker_consumer="worker.intake:Consumer",
         worker_disable_prefetch=True,
         worker_enable_remote_control=False,
         worker_pool="threads",
@@ -61,9 +64,11 @@ def _register(celery: Celery, make_supervisor: Callable[[], Supervisor]) -> None
     """Add the task; its supervisor is made when the worker is ready, and not where messages are only sent."""
     supervisor = cache(make_supervisor)
 
-    @celery.task(name=TASK)  # type: ignore[untyped-decorator]
-    def run_job(job_id: str) -> None:
-        persist(supervisor(), job_id)
+    @celery.task(name=TASK, typing=False)  # type: ignore[untyped-decorator]
+    def run_job(*arguments: object, **options: object) -> None:
+        job_id = intake.job_of(arguments, options)
+        if job_id is not None:
+            persist(supervisor(), job_id)
 
     def ready(**_: object) -> None:
         supervisor().warm()

@@ -10,6 +10,7 @@ from app.domain.lifecycle import JobStatus, is_final
 from app.tables import Job, JobEvent, Model, OutboxMessage
 from app.tables.base import utcnow
 
+IDS_IN_A_QUERY = 1000
 ACTIVE = (JobStatus.RUNNING, JobStatus.CANCELLING)
 OVER = tuple(status for status in JobStatus if is_final(status))
 
@@ -143,6 +144,17 @@ def anything_to_reap(session: Session, at: datetime, since: datetime) -> bool:
 def last_sequence(session: Session, job_id: str) -> int:
     """The number of the newest event of a job."""
     return session.scalar(select(func.max(JobEvent.sequence)).where(JobEvent.job_id == job_id)) or 0
+
+
+def states(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[JobStatus, int]]:
+    """Status and number of the newest event of these jobs, as many as there are."""
+    newest = select(func.max(JobEvent.sequence)).where(JobEvent.job_id == Job.id).correlate(Job).scalar_subquery()
+    found: dict[str, tuple[JobStatus, int]] = {}
+    for start in range(0, len(job_ids), IDS_IN_A_QUERY):
+        some = job_ids[start : start + IDS_IN_A_QUERY]
+        rows = session.execute(select(Job.id, Job.status, newest).where(Job.id.in_(some)))
+        found |= {job_id: (status, number or 0) for job_id, status, number in rows}
+    return found
 
 
 def _expired(at: datetime) -> Select[Job]:
