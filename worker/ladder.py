@@ -12,10 +12,12 @@ from app.domain.rules import STANDARD, Policy
 from app.domain.rungs import Assessment, assess
 from worker.numerics.errors import NumericsError
 from worker.numerics.outcome import Outcome
-from worker.numerics.run import Fact, Part, Run
+from worker.numerics.run import Checkpoint, Fact, Part, Run
 
 OUTCOME, FINDINGS, FAILURE = "outcome", "findings", "failure"
 """Names of the checkpoints of what is finished, under the part's own name."""
+BOUND, SPENT = "part_bound", "part_seconds"
+"""Facts of every checkpoint of a part."""
 
 T = TypeVar("T")
 
@@ -66,6 +68,7 @@ def climb(
     prepare: Callable[[], None],
     audit: Callable[[Outcome, Run], list[Finding]],
     policy: Policy = STANDARD,
+    bound: str = "",
 ) -> Climbed:
     """Try the methods in order until one passes, or no later one could show more; else the best of them.
 
@@ -81,13 +84,14 @@ def climb(
         prepare: makes what an audit needs and no rung pays for: gold models.
         audit: measures what came out.
         policy: the margins by which an audit is judged.
+        bound: a digest of all that the rungs depend on; what was kept under another one is not taken up.
 
     Raises:
         NothingWorked: every rung failed.
     """
     best, steps = -1, list[Finished | Failed]()
     for number, method in enumerate(ladder, 1):
-        part = Noting(run, f"rung_{number}_{name_of(method)}")
+        part = Noting(run, f"rung_{number}_{name_of(method)}", bound)
         step = _rung(method, kind, part, policy, unlearn=unlearn, prepare=prepare, audit=audit)
         run.note(part.name, _told(step))
         steps.append(step)
@@ -110,16 +114,45 @@ def climb(
 
 
 class Noting(Part):
-    """A part that remembers what it noted, so that a later attempt can note it again without the work."""
+    """A part that remembers what it noted, so that a later attempt can note it again without the work.
 
-    def __init__(self, whole: Run, name: str) -> None:
+    Its checkpoints say what they are bound to, and how many seconds of work had led to them.
+    """
+
+    def __init__(self, whole: Run, name: str, bound: str = "") -> None:
         super().__init__(whole, name)
         self.notes: dict[str, Fact] = {}
+        self._bound = bound
+        self._began: float | None = None  # of the work that is timed
+        self._earlier = 0.0
+
+    def timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """What the work returns, and its seconds; with those of killed attempts, up to their last checkpoint."""
+        self._began, self._earlier = time.monotonic(), 0.0
+        result, seconds = work(), self._seconds()
+        self._began = None
+        return result, seconds
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Keep it, bound."""
+        tensors, facts = checkpoint
+        super().save(name, (tensors, {**facts, BOUND: self._bound, SPENT: self._seconds()}))
+
+    def saved(self, name: str) -> Checkpoint | None:
+        """Find it, if it is bound to the same."""
+        found = super().saved(name)
+        if found is None or found[1].get(BOUND) != self._bound:
+            return None
+        self._earlier = max(self._earlier, float(found[1].get(SPENT, 0.0)))
+        return found
 
     def note(self, name: str, value: Fact) -> None:
         """Pass it on, and keep it."""
         self.notes[name] = value
         super().note(name, value)
+
+    def _seconds(self) -> float:
+        return 0.0 if self._began is None else self._earlier + time.monotonic() - self._began
 
 
 def kept(part: Noting, work: Callable[[], Outcome]) -> tuple[Outcome, float]:
@@ -130,7 +163,7 @@ def kept(part: Noting, work: Callable[[], Outcome]) -> tuple[Outcome, float]:
         document = _read(part, facts)
         silenced = frozenset(document["silenced"])
         return Outcome(dict(tensors), document["facts"], silenced), document["seconds"]
-    outcome, seconds = timed(work)
+    outcome, seconds = part.timed(work)
     document = {"facts": dict(outcome.facts), "silenced": sorted(outcome.silenced), "seconds": seconds}
     part.save(OUTCOME, (outcome.weights, _written(part, document)))
     return outcome, seconds
@@ -179,7 +212,7 @@ def _findings(
         document = _read(part, found[1])
         return [Finding.model_validate(finding) for finding in document["findings"]], document["seconds"]
     prepare()
-    findings, seconds = timed(work)
+    findings, seconds = part.timed(work)
     document = {"findings": [finding.model_dump() for finding in findings], "seconds": seconds}
     part.save(FINDINGS, ({}, _written(part, document)))
     return findings, seconds

@@ -191,6 +191,25 @@ class Case:
     gone_classes: list[int]  # classes that the base version has forgotten
     shares: Mapping[str, list[int]] = field(default_factory=dict)  # of several requests: positions of each, by its id
 
+    @cached_property
+    def digest(self) -> str:
+        """What every result of the case depends on: what an earlier attempt finished under another one is not used."""
+        base = self.base
+        return artifacts.digest_of(
+            {
+                "weights": [base.weights_sha256, base.initial_weights_sha256, base.fisher_sha256],
+                "silenced": list(base.silenced_classes),
+                "golds": [gold.weights_sha256 for gold in self.golds],
+                "data": self.data.digest,
+                "pairs": None if self.pairs is None else self.pairs.digest,
+                "forget": sorted(self.forget),
+                "gone": sorted(self.gone),
+                "gone_classes": sorted(self.gone_classes),
+                "model": [self.model.architecture, self.model.recipe],
+                "request": [self.request.target, self.request.ladder, self.request.audit, self.request.seed],
+            }
+        )
+
     @property
     def kind(self) -> Kind:
         """What the request names."""

@@ -144,7 +144,16 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         return [reported(finding, seed=case.request.seed) for finding in _audit(case, bench)]
 
     policy = policy_of(case.request.policy).judging
-    climbed = climb(case.ladder, case.kind, run, unlearn=carry_out, prepare=prepare, audit=audit, policy=policy)
+    climbed = climb(
+        case.ladder,
+        case.kind,
+        run,
+        unlearn=carry_out,
+        prepare=prepare,
+        audit=audit,
+        policy=policy,
+        bound=case.digest,
+    )
     if over is not None and name_of(climbed.method) != FROM_SCRATCH:
         run.note("drift_warning", f"the drift budget of the model is spent ({over}): it should be retrained")
     prepare()
@@ -363,7 +372,7 @@ def _golds(case: Case, problem: Problem, run: Run) -> _Golds:
         return _Golds(registered, None)
     made, seconds = [], []
     for number in range(case.request.audit["gold_seeds"]):
-        part = Noting(run, f"gold_{number + 1}")
+        part = Noting(run, f"gold_{number + 1}", case.digest)
         again = replace(problem, seed=problem.seed + 1 + number, run=part)
         outcome, took = kept(part, partial(registry.unlearn, again, RetrainParams()))
         made.append(Answering(problem.build, outcome.weights))

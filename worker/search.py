@@ -23,6 +23,9 @@ from worker.numerics.run import Checkpoint, Fact, Run
 from worker.numerics.splits import folds, hold_out
 from worker.rehearsal import Parts, Rehearsal, Scored, rehearsals
 
+TRIAL = "trial"
+"""Fact of every checkpoint of a trial: its number, from 0."""
+
 _METHOD: TypeAdapter[MethodParams] = TypeAdapter(AnyMethod)
 _SPACE: TypeAdapter[dict[str, AnyRange]] = TypeAdapter(dict[str, AnyRange])
 _VALIDATION: TypeAdapter[AnyValidation] = TypeAdapter(AnyValidation)
@@ -48,7 +51,7 @@ def search(job_id: str, fence: int, run: Run) -> None:
     counting = Counting(run, done=len(earlier), total=row.trials)
 
     def evaluate(method: MethodParams, _: int) -> list[Scored]:
-        return [tried(rehearsal, method, counting) for rehearsal in made]
+        return [tried(rehearsal, method, counting.on(number)) for number, rehearsal in enumerate(made, 1)]
 
     for trial in study.search(
         candidates,
@@ -73,12 +76,20 @@ def tried(rehearsal: Rehearsal, method: MethodParams, run: Run) -> Scored:
 
 
 class Counting:
-    """The run of a method within a search: progress is in trials, and nothing is kept of one that is not over."""
+    """The run of a method within a search: progress is in trials.
 
-    def __init__(self, whole: Run, *, done: int, total: int) -> None:
+    A checkpoint belongs to one trial, on one validation part. The next trial replaces it, and none finds another's.
+    """
+
+    def __init__(self, whole: Run, *, done: int, total: int, part: int = 0) -> None:
         self._whole = whole
         self._done = done
         self._total = total
+        self._part = part
+
+    def on(self, part: int) -> "Counting":
+        """The same trial on one validation part."""
+        return Counting(self._whole, done=self._done, total=self._total, part=part)
 
     def one_more(self) -> None:
         """A trial is over."""
@@ -93,11 +104,14 @@ class Counting:
         """Keep nothing."""
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
-        """Keep nothing: trials of the same method would find each other's checkpoints."""
+        """Keep it for this trial."""
+        tensors, facts = checkpoint
+        self._whole.save(f"part_{self._part}.{name}", (tensors, {**facts, TRIAL: self._done}))
 
-    def saved(self, name: str) -> Checkpoint | None:  # noqa: ARG002 - the protocol's shape
-        """Nothing is kept."""
-        return None
+    def saved(self, name: str) -> Checkpoint | None:
+        """Find it, if this trial kept it."""
+        found = self._whole.saved(f"part_{self._part}.{name}")
+        return found if found is not None and found[1].get(TRIAL) == self._done else None
 
     def _tell(self) -> None:
         self._whole.progress("trials", self._done, self._total, "trials")

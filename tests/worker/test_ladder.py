@@ -251,3 +251,36 @@ def test_what_is_kept_keeps_its_seconds_so_a_gold_model_costs_what_it_cost(monke
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     kept(Noting(job, "gold_1"), lambda: Outcome({"w": torch.ones(1)}))
     assert kept(Noting(job, "gold_1"), lambda: pytest.fail("made again"))[1] == 7.5
+
+
+def test_what_was_kept_for_another_case_is_not_taken_up() -> None:
+    job = Job()
+
+    def worked(bound: str) -> list[str]:
+        rungs = Rungs({"finetune": PASS})
+        climb(
+            LADDER[:1], Kind.SAMPLES, job, unlearn=rungs.unlearn, prepare=lambda: None, audit=rungs.audit, bound=bound
+        )
+        return rungs.worked + rungs.audited
+
+    assert [worked(bound) for bound in "aab"] == [["finetune"] * 2, [], ["finetune"] * 2]
+
+
+def test_seconds_are_those_of_killed_attempts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, clock = Job(), [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    def work(part: Noting, *, killed: bool) -> Outcome:
+        part.saved("descend")
+        clock[0] += 7.0
+        if killed:
+            part.save("descend", ({}, {"done": 7}))
+            clock[0] += 2.0  # after the last checkpoint: nobody knows of it
+            raise Killed
+        return Outcome({"w": torch.ones(1)})
+
+    first, second = Noting(job, "gold_1"), Noting(job, "gold_1")
+    with pytest.raises(Killed):
+        kept(first, lambda: work(first, killed=True))
+    clock[0] = 1000.0
+    assert kept(second, lambda: work(second, killed=False))[1] == 14.0

@@ -275,3 +275,24 @@ def test_every_kind_is_rehearsed(rig: Rig, target: dict[str, Any], objective: st
     values = [t["value"] for t in trials(search) if t["value"] is not None]
     assert found.best.value == (max(values) if objective == "min_accuracy" else min(values))
     assert len(trials(search)[0]["parts"]) == 2
+
+
+def test_a_checkpoint_belongs_to_one_trial_on_one_validation_part() -> None:
+    kept: dict[str, Any] = {}
+
+    class Keeping(Quiet):
+        def save(self, name: str, checkpoint: Any) -> None:
+            kept[name] = checkpoint
+
+        def saved(self, name: str) -> Any:
+            return kept.get(name)
+
+    counting = story.Counting(Keeping(), done=3, total=9)
+    counting.on(1).save("descend", ({}, {"done": 5}))
+    assert counting.on(2).saved("descend") is None
+    again = story.Counting(Keeping(), done=3, total=9)
+    found = again.on(1).saved("descend")
+    assert found is not None
+    assert found[1]["done"] == 5
+    again.one_more()
+    assert again.on(1).saved("descend") is None  # another trial, maybe of the same method

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from worker.numerics.binding import Part, bound_to
 from worker.numerics.errors import EmptyExamples, Misfit, NonFinite, NothingToDo
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.randomness import derived, drawn_from
@@ -161,7 +162,8 @@ def descend(
 
     Everything random comes from `seed`: the order of every epoch, and the global generator at every step. So the same
     arguments give the same weights, and a killed attempt that goes on at its checkpoint gives them too, bit for bit on
-    a CPU.
+    a CPU. It does so only if plan, θ, examples, masks and anchor are those that the checkpoint was taken with; that the
+    objective is, follows from the phase's name.
 
     BatchNorm: in train mode it normalises by the batch and its running statistics change; in eval mode it uses them as
     they are. Under `only`, a BatchNorm whose `running_mean` is not named there stays in eval mode also when the rest
@@ -201,7 +203,8 @@ def descend(
     _warn_of_instability(moving, plan, anchor, run, phase)
     held = _held_buffers(network, only)
     _set_modes(network, only, train_mode=train_mode)
-    facts: dict[str, Fact] = {"seed": str(seed), "total": total}
+    bound = bound_to(repr(plan), train_mode, network.state_dict(), *sets, only, *_bound_of(anchor))
+    facts: dict[str, Fact] = {"seed": str(seed), "total": total, "bound": bound}
     done = _restore(run.saved(phase), network, moving, facts)
     started = kept_at = monotonic()
     with drawn_from(seed):
@@ -330,6 +333,10 @@ def _warn_of_instability(
             f"explicit penalty is unstable: 2·lr·λ·max F = {speed:.3g} is not below 2(1+momentum) = {bound:.3g};"
             " use the implicit one",
         )
+
+
+def _bound_of(anchor: Anchor | None) -> tuple[Part, ...]:
+    return () if anchor is None else (anchor.old, anchor.fisher, anchor.strength, anchor.penalty)
 
 
 def _checkpoint(network: nn.Module, moving: Mapping[str, _Moving], facts: Mapping[str, Fact]) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import count
+from typing import Any
 
 import pytest
 import torch
@@ -412,6 +413,40 @@ def test_a_checkpoint_of_another_seed_is_not_taken_up(monkeypatch: pytest.Monkey
     run.told = []
     descend(network(), examples(), cross_entropy, PLAN, seed=4, run=run)
     assert run.told[0][1] == 1
+
+
+def changed_data() -> TensorExamples:
+    data = examples()
+    return TensorExamples(data.raw, data.labels, data.positions + 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": network(1)},
+        {"feed": changed_data()},
+        {"plan": Plan(0.2, epochs=3, batch_size=8)},
+        {"anchor": Anchor(weights_of(network()), {n: torch.ones_like(p) for n, p in network().named_parameters()}, 2)},
+        {"only": {"5.bias": torch.ones(3, dtype=torch.bool)}},
+        {"train_mode": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_checkpoint_is_taken_up_only_where_everything_is_as_it_was(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descent, "CHECKPOINT_SECONDS", 0.0)
+    run, plan = Recorder(), Plan(0.1, epochs=3, batch_size=8)
+    same_as_ever: dict[str, Any] = {"network": network(), "feed": examples(), "plan": plan}
+
+    def told(**arguments: Any) -> list[Any]:
+        run.told = []
+        descend(**arguments, objective=cross_entropy, seed=3, run=run)
+        return run.told
+
+    told(**same_as_ever)
+    assert told(**{**same_as_ever, "network": network()}) == []
+    assert told(**{**same_as_ever, "network": network(), **change})[0][1] == 1
 
 
 def test_checkpoints_are_kept_every_ten_seconds_and_at_the_end_of_a_longer_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from worker.numerics.binding import bound_to
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
 from worker.numerics.fisher.accumulator import Accumulator
 from worker.numerics.fisher.diagonal import Fisher
 from worker.numerics.fisher.trial import SAMPLES
-from worker.numerics.run import Quiet, Run
+from worker.numerics.run import Fact, Quiet, Run
 from worker.numerics.thrift import at_once
 
 CHECKPOINT_SECONDS = 5.0
@@ -80,7 +81,8 @@ def fisher_diagonal(
     if compiled:
         full = next(examples.batches(batch_size))
         accumulator.compile(full.inputs, full.labels)
-    facts = {"total": total, "batch_size": batch_size, "compiled": accumulator.compiled}
+    facts: dict[str, Fact] = {"total": total, "batch_size": batch_size, "compiled": accumulator.compiled}
+    facts["bound"] = bound_to(network.state_dict(), examples)
     done, skipped, kept_at = 0, 0, monotonic()
     earlier = run.saved(phase)
     if earlier and facts.items() <= earlier[1].items() and accumulator.resume(earlier[0]):

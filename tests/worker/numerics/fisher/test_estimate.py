@@ -132,6 +132,20 @@ def test_a_checkpoint_over_other_data_is_not_taken_up(monkeypatch: pytest.Monkey
     assert all(torch.equal(again.sums[k], s) for k, s in fisher_diagonal(network, fewer, batch_size=4).sums.items())
 
 
+def test_a_checkpoint_of_other_weights_or_samples_is_not_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(accumulator, "BATCHES_IN_FLOAT32", 2)
+    network, data, run = the_mlp().eval(), examples(12, (1, 6, 6), dtype=torch.float32), Recorder()
+    fisher_diagonal(network, data, run=run, batch_size=4)
+    moved = the_mlp().eval()
+    with torch.no_grad():
+        next(moved.parameters()).add_(1e-3)
+    for other, samples in ((moved, data), (network, replace(data, positions=data.positions + 1))):
+        run.told = []
+        fisher_diagonal(other, samples, run=run, batch_size=4)
+        assert run.told[0][1] == 4
+
+
 @pytest.mark.parametrize("where", [0, 10, 69])
 def test_a_gradient_that_is_not_finite_is_named_with_its_sample(where: int) -> None:
     data = examples(70, (1, 6, 6), dtype=torch.float32)
