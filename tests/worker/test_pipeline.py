@@ -283,6 +283,26 @@ def test_a_data_set_that_changes_between_two_shards_ends_all_of_them(rig: Rig) -
     assert stored(version_id)[1].count == TRAIN
 
 
+@pytest.mark.parametrize("gone", ["file", "folder_is_empty"])
+def test_a_job_whose_data_set_vanished_fails_with_the_reason_and_is_asked_for_again_when_it_is_back(
+    rig: Rig, gone: str
+) -> None:
+    version_id, aside = rig.version(1), rig.dataset.with_name("aside")
+    rig.dataset.rename(aside)
+    if gone == "folder_is_empty":
+        rig.dataset.mkdir()  # a storage that is not mounted
+    run_next()
+    job, _ = fisher_jobs(version_id)
+    assert (job.status, job.status_reason, job.attempt) == (JobStatus.FAILED, "dataset_missing", 1)
+    assert "put them back and submit anew what needs it" in (job.status_detail or "")
+    if gone == "folder_is_empty":
+        rig.dataset.rmdir()
+    aside.rename(rig.dataset)
+    with transaction() as session:
+        models.compute_fisher(session, session.get_one(ModelVersion, version_id), FisherIn(shards=1), actor="key_1")
+    assert stored(version_id)[1].count == TRAIN
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [(Path.unlink, "shard_missing"), (lambda path: path.write_bytes(b"x" * 100), "digest_mismatch")],
