@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from app.core.settings import get_settings
 from app.core.signing import new_signing_key, public_key_of
 from app.keys.service import authenticate
 from app.signing_keys.schemas import SigningKeysOut
-from app.tables import AuditLogEntry
+from app.tables import AuditLogEntry, Lease
+from app.tables.base import utcnow
 from tests.app.audit_reports.material import signed
 
 KEY = new_signing_key()
@@ -203,3 +205,29 @@ def test_serving_where_there_is_no_home_says_what_to_do(tmp_path: Path) -> None:
     told = run("serve", "--home", str(tmp_path / "nothing"))
     assert told.exit_code == 1
     assert "unlearn init" in told.stderr
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "stdin"])
+def test_the_scheduler_holds_its_lease_until_it_is_ended(tmp_path: Path, end: str) -> None:
+    home = made_home(tmp_path)
+    command = (sys.executable, "-m", "app.cli", "scheduler", "--home", str(home), "--with-parent")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        while (lease := held()) is None:
+            assert process.poll() is None
+            time.sleep(0.02)
+        assert lease.lease_until > utcnow()
+        if end == "SIGTERM":
+            process.terminate()
+        else:
+            process.stdin.close()  # what the kernel does when the parent is killed
+        assert process.wait(60) == 0
+    left = held()
+    assert left is not None
+    assert left.lease_until <= utcnow()
+    engine_for(get_settings().database).dispose()
+
+
+def held() -> Lease | None:
+    with transaction() as session:
+        return session.get(Lease, "scheduler")

@@ -471,3 +471,81 @@ def test_another_tenants_job_is_not_there(queued: Queued, tenant: Tenant) -> Non
         assert service.get(session, job.id, tenant_id=tenant.id).id == job.id
         with pytest.raises(NotFound):
             service.get(session, job.id, tenant_id="tn_other")
+
+
+def test_starts_that_others_end_do_not_count_and_wait_longer_each_time(queued: Queued) -> None:
+    job, pauses = queued(), list[float]()
+    for _ in range(5):
+        taken = claimed(job)
+        with transaction() as session:
+            back = service.give_back(session, taken.id, taken.fence, "storage_full", excused=True)
+            assert back is not None
+            assert back.status is JobStatus.QUEUED
+            assert back.not_before is not None
+            pauses.append((back.not_before - now(session)).total_seconds())
+        assert claim(job) is None
+        assert announced() == []  # nor is anybody told before its time
+        with reading() as session:
+            assert queries.waiting(session, 10) == []
+        with transaction() as session:
+            session.get_one(Job, job.id).not_before = None
+    assert [round(pause) for pause in pauses] == [2, 4, 8, 16, 32]
+    assert (taken.attempt, taken.excused) == (5, 4)
+
+
+def test_a_pause_has_an_end_and_so_have_excuses(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MOST_EXCUSED", 12)
+    job = queued()
+    for _ in range(12 + 3):
+        taken = claimed(job)
+        with transaction() as session:
+            service.give_back(session, taken.id, taken.fence, "storage_full", excused=True)
+            row = session.get_one(Job, job.id)
+            assert row.not_before is None or row.not_before - now(session) <= service.LONGEST_PAUSE
+            row.not_before = None
+    assert (status(job), row.attempt, row.excused) == (JobStatus.LOST, 15, 12)
+
+
+def test_a_stopped_worker_gives_its_job_to_the_next_at_once(queued: Queued) -> None:
+    taken = claimed(queued())
+    announced()
+    with transaction() as session:
+        service.give_back(session, taken.id, taken.fence, "worker_stopped", excused=True)
+    assert announced() == [taken.id]
+    assert claimed(taken).attempt == 2
+
+
+def test_what_took_too_long_is_stopped_and_fails_with_the_limit(queued: Queued) -> None:
+    taken = claimed(queued())
+    with transaction() as session:
+        service.time_out(session, taken.id, taken.fence, "It took longer than a week.")
+    assert status(taken) is JobStatus.CANCELLING
+    cancel(taken)  # somebody cancels it as well: it fails all the same
+    give_back(taken)
+    with reading() as session:
+        row = session.get_one(Job, taken.id)
+    assert (row.status, row.status_reason, row.status_detail) == (
+        JobStatus.FAILED,
+        "time_limit",
+        "It took longer than a week.",
+    )
+
+
+def test_of_a_vanished_worker_the_seconds_count_until_it_was_last_heard_of(queued: Queued) -> None:
+    taken = claimed(queued())
+    with transaction() as session:
+        row = session.get_one(Job, taken.id)
+        row.started_at = now(session) - timedelta(seconds=1000)
+        row.lease_until = now(session) - timedelta(seconds=400)  # renewed for the last time 430 s ago
+    with transaction() as session:
+        service.reap(session)
+        assert 565 < (session.get_one(Job, taken.id).seconds or 0) < 575
+
+
+def test_the_reaper_takes_back_what_the_dead_held_before_their_lease_ends(queued: Queued) -> None:
+    gone, alive = queued(), queued()
+    claim(gone, "w1")
+    claim(alive, "w2")
+    with transaction() as session:
+        assert [(job.id, job.status_reason) for job in service.reap(session, ["w1"])] == [(gone.id, "worker_died")]
+    assert status(alive) is JobStatus.RUNNING
