@@ -36,18 +36,18 @@ def job_of(arguments: tuple[object, ...], options: dict[str, object]) -> str | N
     return None
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(redis.Channel):
     """Drops envelopes that cannot be opened."""
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             drop(f"its envelope cannot be opened, {type(error).__name__}")
             raise Empty from None
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     """Redis, with such channels."""
 
     Channel = Channel

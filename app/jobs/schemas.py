@@ -54,13 +54,20 @@ class JobOut(BaseModel):
     status_detail: str | None
     final: bool
     attempt: int
+    """Starts so far."""
+    excused: int
+    """Starts that do not count: a stopped worker, a full disk, a database that was away."""
     max_attempts: int
+    """Starts that may count."""
+    not_before: datetime | None
+    """Queued again, it waits until then."""
     progress: ProgressOut | None
     transitions: list[JobTransitionOut]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     seconds: float | None
+    """Of work, in all attempts that have ended."""
     next_actions: list[JobActionOut]
 
 

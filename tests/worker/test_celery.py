@@ -33,7 +33,7 @@ def envelope(body: str, headers: object, content_type: str = "application/json")
 
 
 RUN = {"id": "1", "task": TASK, "lang": "py", "argsrepr": "", "kwargsrepr": ""}
-GARBAGE = (
+GARBAGE: tuple[str | bytes, ...] = (
     "not JSON",
     b"\xff\xfe",
     "[]",

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -5,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from app.core.settings import get_settings
 from app.domain.lifecycle import JobStatus
+from app.embedded import Dispatcher
 from app.outbox.doorbells import PipeDoorbell
 from app.outbox.service import relay
+from app.scheduler import Scheduler
 from tests.worker.waiting import enqueue, row, until, until_status
 
 COMMAND = (sys.executable, "-m", "tests.worker.made_up", "local")
@@ -59,3 +64,19 @@ def test_when_the_dispatcher_is_killed_its_children_die(dispatcher: "subprocess.
     dispatcher.wait(5)
     until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in children), 5)
     assert row(job).status is JobStatus.RUNNING  # until its lease expires
+
+
+def test_the_jobs_of_a_killed_dispatcher_are_taken_up_by_the_next_without_waiting_for_the_lease() -> None:
+    job = enqueue("on_signal")
+    folder = get_settings().runs / job.id
+    scheduler = Scheduler()
+    scheduler.start()
+    with Dispatcher(COMMAND) as embedded:
+        until((folder / "begun").exists, 60)
+        os.kill(embedded.pid, signal.SIGKILL)
+        until(lambda: row(job).attempt == 2, 25)  # the lease would last for 30 s
+        (folder / "go").touch()
+        until_status(job, JobStatus.SUCCEEDED, 60)
+    scheduler.stop()
+    steps = [(step["status"], step["reason"]) for step in row(job).transitions]
+    assert steps[2] == ("queued", "worker_died")

@@ -1,7 +1,7 @@
 """A thousand listeners wait for events, and hold no database connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ def numbers(parts: list[str]) -> list[str]:
 
 
 async def listen(job: Job, after: int, heard: list[str]) -> None:
-    body: AsyncIterator[Any] = stream.respond(job.id, after).body_iterator
+    body: AsyncIterable[Any] = stream.respond(job.id, after).body_iterator
     async for part in body:
         heard.append(str(part))  # noqa: PERF401 - it is looked at meanwhile
 

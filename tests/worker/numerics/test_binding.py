@@ -1,5 +1,7 @@
 """Two things are bound alike only if they are alike."""
 
+from typing import Any
+
 import torch
 
 from worker.numerics.binding import bound_to
@@ -18,7 +20,7 @@ def test_what_is_alike_is_bound_alike() -> None:
 
 
 def test_what_differs_is_bound_differently() -> None:
-    different = [
+    different: list[tuple[Any, ...]] = [
         (torch.zeros(4),),
         (torch.zeros(2, 2),),
         (torch.zeros(2, dtype=torch.float64),),
