@@ -93,7 +93,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
     found: list[tuple[Any, Any]] = []
 
     def capture(*arguments: Any) -> None:
-        found.append(arguments[-2:])
+        found.append(arguments[4:6])
         raise Killed
 
     monkeypatch.setattr(pipeline, "_publish_version", capture)
