@@ -74,8 +74,7 @@ def fisher_diagonal(
         network = deepcopy(network).to("cuda")
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
-    floats = floats_of(network, first.inputs)
-    batch_size = batch_size or at_once(min(256, max(1, ACTIVATION_FLOATS // floats)))
+    batch_size = batch_size or _fitting(network, first.inputs)
     if compiled is None:
         compiled = total >= batch_size and not torch.cuda.is_available() and pays(network, first.inputs, total)
     if compiled:
@@ -114,6 +113,11 @@ def pays(network: nn.Module, inputs: Tensor, samples: int) -> bool:
         network(inputs[:1])
     operations = counting.get_flop_counts()["Global"]
     return 2 * operations.get(torch.ops.aten.convolution, 0) < sum(operations.values())
+
+
+def _fitting(network: nn.Module, inputs: Tensor) -> int:
+    """Samples in a batch, 1..256: so many that everything computed on the way stays within the bound."""
+    return at_once(min(256, max(1, ACTIVATION_FLOATS // floats_of(network, inputs))))
 
 
 def floats_of(network: nn.Module, inputs: Tensor) -> int:
