@@ -11,6 +11,7 @@ from torch.nn import functional
 from tests.worker.numerics.fisher.test_estimate import the_mlp, the_resnet, the_vit
 from tests.worker.numerics.fisher.zoo import CASES, CLASSES, Last, Through, examples, obvious, off
 from tests.worker.numerics.recorder import Recorder
+from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import Accumulator, accumulator, estimate, fisher_diagonal
 from worker.numerics.fisher.estimate import pays
 from worker.numerics.randomness import drawn_from
@@ -58,9 +59,10 @@ def test_rows_that_are_looked_up_are_compiled_too() -> None:
     network, data = case.build().double().eval(), examples(8, case.shape, tokens=case.tokens)
     found = Accumulator(network, data.raw[:4], data.labels[:4])
     found.compile(data.raw[:4], data.labels[:4])
-    found.add(data.raw[4:], data.labels[4:])
+    added = TensorExamples(data.raw[4:], data.labels[4:], data.positions[4:])
+    found.add(added.raw, added.labels)
     assert found.how == "interception, compiled"
-    assert off(found.sums(), obvious(network, data.where(torch.arange(8) >= 4))) <= 1e-12
+    assert off(found.sums(), obvious(network, added)) <= 1e-12
 
 
 @pytest.mark.usefixtures("as_written")
@@ -70,7 +72,7 @@ def test_a_network_that_looks_at_values_is_not_compiled() -> None:
 
     network, data, run = Through(either, w=(4, 4)).double().eval(), examples(1, (4,)), Recorder()
     fisher = fisher_diagonal(network, data, run=run, compiled=True)
-    assert run.notes["fisher_by"].startswith("interception, not compiled (GuardOnDataDependentSymNode: ")
+    assert str(run.notes["fisher_by"]).startswith("interception, not compiled (GuardOnDataDependentSymNode: ")
     assert off(dict(fisher.sums), obvious(network, data)) <= 1e-12
 
 
