@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import secrets
 import signal
 import subprocess
@@ -118,7 +119,8 @@ def scheduler(
 
 
 def _until_the_end_of_stdin(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):  # not through sys.stdin: its lock, held at the end, aborts the process
+        pass
     stop.set()
 
 

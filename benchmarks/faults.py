@@ -31,6 +31,7 @@ from sqlalchemy import select
 
 from app.core.db import reading
 from app.core.digests import sha256_of
+from app.core.processes import pid_of
 from app.domain.lifecycle import JobKind, JobStatus, is_final
 from app.signing_keys import heads
 from app.tables import AuditReport, ForgetRequest, Job, JobEvent, ModelVersion, Tenant
@@ -493,7 +494,7 @@ def _running() -> list[tuple[str, int, int]]:
     def look() -> list[tuple[str, int, int]]:
         with reading() as session:
             rows = session.execute(select(Job.id, Job.attempt, Job.owner).where(Job.status == JobStatus.RUNNING)).all()
-        return [(row.id, row.attempt, int(str(row.owner).rpartition(":")[2])) for row in rows]
+        return [(row.id, row.attempt, pid_of(str(row.owner))) for row in rows]
 
     return patiently(look)
 

@@ -24,6 +24,11 @@ def identity() -> str:
     return f"{_place()}:{os.getpid()}:{stat.started if stat else ''}"
 
 
+def pid_of(identity: str) -> int:
+    """The process id in an identity."""
+    return int(identity.split(":")[-2])
+
+
 def is_dead(owner: str) -> bool:
     """The process of that identity lived where we live, and does so no more. False where that cannot be known."""
     place, _, rest = owner.rpartition(":")

@@ -16,6 +16,7 @@ class Job(Owned, Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_status_lease_until", "status", "lease_until"),
+        Index("ix_jobs_exclusive_model_id_status", "exclusive_model_id", "status"),
         # One active job per model, whatever races: the claim that comes second breaks on this index.
         Index(
             "uq_jobs_active_model",

@@ -39,6 +39,8 @@ def upgrade() -> None:
         sa.UniqueConstraint('forget_request_id', 'due_at', 'days', name='uq_deadline_notices_forget_request_id_due_at_days'),
     )
     op.create_index('ix_deadline_notices_tenant_id', 'deadline_notices', ['tenant_id'])
+    op.create_index('ix_outbox_job_id', 'outbox', ['job_id'])
+    op.create_index('ix_jobs_exclusive_model_id_status', 'jobs', ['exclusive_model_id', 'status'])
     op.add_column('jobs', sa.Column('excused', sa.Integer(), nullable=False, server_default='0'))
     op.add_column('models', sa.Column('queue_paused_at', sa.DateTime(timezone=True), nullable=True))
 
@@ -46,5 +48,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column('models', 'queue_paused_at')
     op.drop_column('jobs', 'excused')
+    op.drop_index('ix_jobs_exclusive_model_id_status', 'jobs')
+    op.drop_index('ix_outbox_job_id', 'outbox')
     op.drop_table('deadline_notices')
     op.drop_table('leases')

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.core.db import reading
+from app.core.processes import pid_of
 from app.core.settings import get_settings
 from app.domain.lifecycle import JobStatus
 from app.tables import Job, ModelVersion
@@ -104,7 +105,7 @@ def kill_one_of(ids: list[str]) -> str:
             if row.attempt > 1 or (row.attempt == 1 and row.status is JobStatus.QUEUED):
                 return row.id
             if row.status is JobStatus.RUNNING:
-                for child in children_of(int((row.owner or "").rpartition(":")[2])):
+                for child in children_of(pid_of(row.owner or "")):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(child, signal.SIGKILL)
         time.sleep(0.005)

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from app.architectures.mlp import MlpParams
 from app.core.db import reading, transaction
 from app.core.ids import new_id
+from app.core.processes import pid_of
 from app.core.settings import get_settings
 from app.keys import service as keys
 from app.tables import Job, Tenant
@@ -162,7 +163,7 @@ def test_auto_climbs_until_a_rung_passes_and_a_killed_climb_ends_the_same(api: A
     assert notes["rung_2_deepclean"].startswith("trace_found: ")
     assert notes["rung_3_retrain"].startswith("pass: ")
     phases = {event["data"]["phase"].split(".")[0] for event in told if event["type"] == "progress"}
-    assert phases >= {"rung_2_deepclean", "rung_3_retrain"}
+    assert phases >= {"rung_3_retrain"}  # of what takes a tenth of a second nobody may have heard
     states = [step["status"] for step in request["transitions"]]
     assert states == ["received", "queued", "running", "verifying", "running", "verifying", "completed"]
 
@@ -192,7 +193,7 @@ def kill_in(job_id: str, phase: str) -> None:
             job = session.get_one(Job, job_id)
         assert not job.finished_at, job.status
         if job.progress and job.progress["phase"].startswith(phase):
-            for child in children_of(int((job.owner or "").rpartition(":")[2])):
+            for child in children_of(pid_of(job.owner or "")):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
             return

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.core.db import reading
+from app.core.processes import pid_of
 from app.core.settings import get_settings
 from app.searches import queries
 from app.tables import Job, Search
@@ -113,6 +114,6 @@ def until_trials(search_id: str, over: int) -> Job:
 def kill_after_trials(search_id: str, over: int) -> None:
     """Kill every child of the supervisor while the search is under way."""
     job = until_trials(search_id, over)
-    for child in children_of(int((job.owner or "").rpartition(":")[2])):
+    for child in children_of(pid_of(job.owner or "")):
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)

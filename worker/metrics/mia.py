@@ -79,7 +79,14 @@ def _area(bench: Bench, params: MiaParams, attack: Attack) -> Finding:
         error=after.error,
         gold_interval=distant.interval if distant else None,
         gold_error=distant.error if distant else None,
-        contrast=with_golds(after, before, golds, against="a model retrained without it", drawn=True)
+        contrast=with_golds(
+            after,
+            before,
+            golds,
+            against="a model retrained without it",
+            expected_spread=1 / len(attack.draw.others),  # a sample may always have come one place further up or down
+            drawn=True,
+        )
         if golds
         else with_chance(after, before, against="a model that never saw it"),
     )

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from worker.numerics.binding import bound_to
 from worker.numerics.errors import EmptyExamples, Misfit
@@ -108,6 +107,8 @@ def pays(network: nn.Module, inputs: Tensor, samples: int) -> bool:
     """
     if floats_of(network, inputs) * samples < COMPILED_FLOATS:
         return False
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415 - imports Triton: only where it may pay
+
     counting = FlopCounterMode(display=False)
     with torch.no_grad(), counting:
         network(inputs[:1])
