@@ -10,6 +10,7 @@ from app.tables.dataset import Dataset
 from app.tables.deadline_notice import DeadlineNotice
 from app.tables.fan_out import FanOut
 from app.tables.forget_request import ForgetRequest
+from app.tables.gold_model import GoldModel
 from app.tables.idempotency import IdempotencyRecord
 from app.tables.job import Job, JobEvent
 from app.tables.lease import Lease
@@ -34,6 +35,7 @@ __all__ = [
     "DeadlineNotice",
     "FanOut",
     "ForgetRequest",
+    "GoldModel",
     "IdempotencyRecord",
     "Job",
     "JobEvent",
