@@ -19,6 +19,7 @@ from app.tables.model_version import ModelVersion
 from app.tables.outbox import OutboxMessage
 from app.tables.search import Search, SearchTrial
 from app.tables.signing_key import SigningKey
+from app.tables.subject_key import SubjectKey
 from app.tables.tenant import Tenant
 from app.tables.tombstone import Tombstone
 from app.tables.webhook import Webhook, WebhookDelivery
@@ -46,6 +47,7 @@ __all__ = [
     "Search",
     "SearchTrial",
     "SigningKey",
+    "SubjectKey",
     "Tenant",
     "Tombstone",
     "Webhook",
