@@ -1,11 +1,9 @@
 """The stories of the jobs: load, do, measure, store. What is published goes through one fenced transaction."""
 
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial, reduce
-from importlib.metadata import version as version_of
 from itertools import chain
 from pathlib import Path
 from statistics import mean
@@ -28,19 +26,20 @@ from app.domain.drift import FROM_SCRATCH, Drift
 from app.domain.findings import Finding as Judged
 from app.domain.lifecycle import JobKind, RequestStatus
 from app.domain.policy import policy_of
-from app.domain.report import Cost, Environment, Measured, Own
+from app.domain.report import Cost, Measured, Own
 from app.forget_requests import service as forget_requests
 from app.jobs import queries
 from app.jobs import service as jobs
-from app.methods.retrain import RetrainParams
+from app.models import golds as kept_golds
 from app.models import service as models
 from app.tables import AuditReport, Dataset, Job, Model, ModelVersion
 from worker import artifacts, registry
 from worker.comparison import check_independent, comparison_of, not_measured
 from worker.datasets import validate
 from worker.figures.draw import draw
-from worker.ladder import Climbed, Noting, climb, kept, name_of, timed
-from worker.loading import Case, Data, answering, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
+from worker.golds import Gold, Golds, environment, golds_of
+from worker.ladder import Climbed, climb, name_of, timed
+from worker.loading import Case, Data, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
 from worker.numerics.answers import answers
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import TensorExamples
@@ -128,7 +127,7 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
     if over is not None:
         run.note("drift_budget_spent", over)
     problem = problem_of(case, run)
-    golds = cache(partial(_golds, case, problem, run))  # the first audit makes them, and references; the others share
+    golds = cache(partial(golds_of, case, problem, run))  # the first audit makes them, and references; the others share
     trained: dict[str, tuple[Answering, ...]] = {}
 
     def carry_out(method: MethodParams, part: Run) -> Outcome:
@@ -166,15 +165,17 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         cost=Cost(
             unlearning_seconds=climbed.seconds,
             gold_seconds=golds().seconds,
+            golds_reused=golds().reused,
             audit_seconds=climbed.audit_seconds,
             drawing_seconds=drawing_seconds,
         ),
-        environment=_environment(),
+        environment=environment(),
         rungs=climbed.rungs,
         figures=figures,
     )
+    fresh = _written(golds(), run)
     _publish_version(
-        job_id, fence, run, case, climbed.outcome, measured, _own(case, bench), _drift(case, problem, climbed)
+        job_id, fence, run, case, climbed.outcome, measured, _own(case, bench), _drift(case, problem, climbed), fresh
     )
 
 
@@ -184,7 +185,7 @@ def audit_versions(job_id: str, fence: int, run: Attempt) -> None:
         row = session.get_one(AuditReport, session.get_one(Job, job_id).subject_id)
         case, after = comparison_of(session, row)
     problem = problem_of(case, run)
-    golds = _golds(case, problem, run)
+    golds = golds_of(case, problem, run)
     outcome = Outcome(weights_of(after, problem.build), {}, frozenset(after.silenced_classes))
     bench = bench_of(case, problem, outcome, golds.models, run)
     check_independent(bench.golds, bench.before, bench.after)
@@ -198,16 +199,19 @@ def audit_versions(job_id: str, fence: int, run: Attempt) -> None:
         cost=Cost(
             unlearning_seconds=None,
             gold_seconds=golds.seconds,
+            golds_reused=golds.reused,
             audit_seconds=audit_seconds,
             drawing_seconds=drawing_seconds,
         ),
-        environment=_environment(),
+        environment=environment(),
         figures=figures,
         not_measured=not_measured(
             bench, [str(metric["name"]) for metric in case.request.audit["metrics"]], {f.metric for f in findings}
         ),
     )
+    fresh = _written(golds, run)
     with _publishing(job_id, fence, run) as session:
+        _keep(session, job_id, case.model.id, fresh)
         _move(run.folder / "figures", figures_folder(row.id))
         stand_alone.complete(session, session.get_one(AuditReport, row.id), measured)
 
@@ -324,11 +328,13 @@ def _publish_version(
     measured: Measured,
     own: Mapping[str, Own],
     drift: Drift,
+    fresh: Sequence["_Written"],
 ) -> None:
     version_id = new_id("mv")
     path = run.folder / "weights.safetensors"
     sha256 = artifacts.write(path, outcome.weights)
     with _publishing(job_id, fence, run) as session:
+        _keep(session, job_id, case.model.id, fresh)
         requests = forget_requests.batch(session, job_id)
         held = forget_requests.gate(session, requests[0])
         base = session.get_one(ModelVersion, case.base.id)
@@ -359,25 +365,34 @@ def _publish_version(
         forget_requests.complete(session, requests, version_id=result.id, reports=report_ids)
 
 
-class _Golds(NamedTuple):
-    models: tuple[Answering, ...]
-    seconds: float | None  # of one retraining
+class _Written(NamedTuple):
+    """A gold model that is new, in the attempt's folder."""
+
+    gold: Gold
+    path: Path
+    sha256: str
 
 
-def _golds(case: Case, problem: Problem, run: Run) -> _Golds:
-    """Registered gold versions, or the recipe on D_r once per seed, or none."""
-    if case.request.audit["gold"] != "retrain":
-        registered = tuple(answering(gold, problem.build) for gold in case.golds)
-        check_independent(registered, Answering(problem.build, problem.old))
-        return _Golds(registered, None)
-    made, seconds = [], []
-    for number in range(case.request.audit["gold_seeds"]):
-        part = Noting(run, f"gold_{number + 1}", case.digest)
-        again = replace(problem, seed=problem.seed + 1 + number, run=part)
-        outcome, took = kept(part, partial(registry.unlearn, again, RetrainParams()))
-        made.append(Answering(problem.build, outcome.weights))
-        seconds.append(took)
-    return _Golds(tuple(made), mean(seconds))
+def _written(golds: Golds, run: Attempt) -> list[_Written]:
+    fresh = [(gold, run.folder / f"gold-{gold.digest}.safetensors") for gold in golds.retrained if gold.fresh]
+    return [_Written(gold, path, artifacts.write(path, gold.weights)) for gold, path in fresh]
+
+
+def _keep(session: Session, job_id: str, model_id: str, fresh: Sequence[_Written]) -> None:
+    """For later audits of the model."""
+    folder = get_settings().storage / "models" / model_id / "golds"
+    for gold, path, sha256 in fresh:
+        target = folder / f"{gold.digest}.safetensors"
+        kept_golds.keep(
+            session,
+            model_id,
+            gold.digest,
+            job_id=job_id,
+            weights_path=_move(path, target),
+            weights_sha256=sha256,
+            weights_bytes=target.stat().st_size,
+            seconds=gold.seconds,
+        )
 
 
 def bench_of(case: Case, problem: Problem, outcome: Outcome, golds: tuple[Answering, ...], run: Run) -> Bench:
@@ -399,16 +414,6 @@ def bench_of(case: Case, problem: Problem, outcome: Outcome, golds: tuple[Answer
 
 def _audit(case: Case, bench: Bench) -> list[Finding]:
     return list(chain.from_iterable(registry.measure(bench, metric) for metric in case.metrics))
-
-
-def _environment() -> Environment:
-    return Environment(
-        unlearnd=version_of("unlearnd"),
-        python=platform.python_version(),
-        torch=torch.__version__,
-        device="cpu",
-        threads=torch.get_num_threads(),
-    )
 
 
 def _folder(version: ModelVersion) -> Path:

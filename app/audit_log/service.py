@@ -2,7 +2,7 @@
 
     digest_n = SHA-256(digest_{n-1} ‖ canonical JSON of entry n),   digest_0 = 64 zeros
 
-Entries name resources by id and say nothing about persons.
+Entries name resources by id, and persons only by references whose keys can be destroyed (`references`).
 """
 
 import hashlib

@@ -204,7 +204,7 @@ def technical(body: Body) -> list[tuple[str, list[tuple[str, str]]]]:
     seconds = {
         "method, with every Fisher diagonal that it computed": method,
         "Fisher diagonal stored before, once for all requests": cost.get("stored_fisher_seconds"),
-        "one retraining": gold,
+        "one retraining, by an earlier audit" if cost.get("golds_reused") else "one retraining": gold,
         "method, in retrainings": method / gold if method is not None and gold else None,
         "measuring": cost["audit_seconds"],
         "figures": cost.get("drawing_seconds"),

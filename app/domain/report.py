@@ -22,7 +22,9 @@ class Cost(Document):
     stored_fisher_seconds: float | None = None
     """The diagonal stored with the version before, once for all its requests, shards added up; None without one."""
     gold_seconds: float | None
-    """One retraining from scratch on the same machine; None if none was made."""
+    """One retraining from scratch, the mean over the gold models; None if none was made."""
+    golds_reused: int = 0
+    """How many gold models an earlier audit had trained; `gold_seconds` are those of that training."""
     audit_seconds: float
     """Measuring all findings."""
     drawing_seconds: float | None = None

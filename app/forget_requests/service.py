@@ -4,10 +4,12 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from sqlalchemy import and_, not_, select
 from sqlalchemy.orm import Session
 
+from app.audit_log import references
 from app.audit_log import service as audit_log
 from app.catalogue.unions import METHODS
 from app.core.errors import Conflict, NotFound, invalid_field
@@ -121,7 +123,8 @@ def submit(
     free_to_go = policy.approval == "none"
     if free_to_go:  # before the audit log is written to: it locks a job
         enlist(session, request, actor=actor, wait=parent_id is None)
-    _write_down(session, [request], actor)
+    subject_ids = targets.subjects_of(wish.target)
+    _write_down(session, [request], actor, references.refer(session, request, subject_ids) if subject_ids else {})
     if free_to_go:
         transition(session, request, RequestStatus.QUEUED, actor=actor)
     else:
@@ -348,13 +351,15 @@ def _way(source: RequestStatus, target: RequestStatus) -> list[RequestStatus]:
     return []
 
 
-def _write_down(session: Session, requests: Sequence[ForgetRequest], actor: str) -> None:
+def _write_down(
+    session: Session, requests: Sequence[ForgetRequest], actor: str, more: Mapping[str, object] = MappingProxyType({})
+) -> None:
     at = utcnow().isoformat()
     for request in requests:
         step = {"status": request.status.value, "at": at, "reason": request.status_reason}
         request.transitions = [*request.transitions, step]
     session.flush()
-    entries = [(f"forget_request.{r.status.value}", r.id, {"reason": r.status_reason}) for r in requests]
+    entries = [(f"forget_request.{r.status.value}", r.id, {"reason": r.status_reason, **more}) for r in requests]
     for tenant_id in {request.tenant_id for request in requests}:
         audit_log.record_all(session, tenant_id=tenant_id, actor=actor, entries=entries)
 

@@ -94,6 +94,14 @@ def _of_samples(sample_ids: Sequence[str], dataset: Dataset) -> list[int]:
     return [where.position for where in located]
 
 
+def subjects_of(target: AnyTarget) -> Sequence[str]:
+    """The persons that a target names."""
+    if isinstance(target, SubjectsTarget):
+        return target.subject_ids
+    selection: Filter | None = getattr(target, "filter", None)
+    return [] if selection is None else selection.subject_ids or []
+
+
 def _of_subjects(subject_ids: Sequence[str], dataset: Dataset, *, pointer: str, label: int | None = None) -> list[int]:
     if dataset.columns.get("subject_id") is None:
         raise invalid_field(pointer, "The data set has no column of subjects.", code="no_subjects")

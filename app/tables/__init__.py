@@ -10,6 +10,7 @@ from app.tables.dataset import Dataset
 from app.tables.deadline_notice import DeadlineNotice
 from app.tables.fan_out import FanOut
 from app.tables.forget_request import ForgetRequest
+from app.tables.gold_model import GoldModel
 from app.tables.idempotency import IdempotencyRecord
 from app.tables.job import Job, JobEvent
 from app.tables.lease import Lease
@@ -18,6 +19,7 @@ from app.tables.model_version import ModelVersion
 from app.tables.outbox import OutboxMessage
 from app.tables.search import Search, SearchTrial
 from app.tables.signing_key import SigningKey
+from app.tables.subject_key import SubjectKey
 from app.tables.tenant import Tenant
 from app.tables.tombstone import Tombstone
 from app.tables.webhook import Webhook, WebhookDelivery
@@ -34,6 +36,7 @@ __all__ = [
     "DeadlineNotice",
     "FanOut",
     "ForgetRequest",
+    "GoldModel",
     "IdempotencyRecord",
     "Job",
     "JobEvent",
@@ -44,6 +47,7 @@ __all__ = [
     "Search",
     "SearchTrial",
     "SigningKey",
+    "SubjectKey",
     "Tenant",
     "Tombstone",
     "Webhook",

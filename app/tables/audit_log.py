@@ -10,7 +10,7 @@ from app.tables.base import Base
 
 
 class AuditLogEntry(Base):
-    """SHA-256(previous ‖ canonical JSON of the rest). No personal data."""
+    """SHA-256(previous ‖ canonical JSON of the rest). Names nobody, see `app.audit_log.references`."""
 
     __tablename__ = "audit_log"
     __table_args__ = (UniqueConstraint("tenant_id", "number"),)

@@ -19,6 +19,7 @@ MORE = frozenset(
         "forget_request.release",
         "forget_request.extend",
         "forget_request.due_soon",
+        "forget_request.shredded",
         "alias.pointed",
         "model.policy",
         "audit_log.broken",
