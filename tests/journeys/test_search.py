@@ -75,7 +75,8 @@ def search_and_forget(api: Api) -> None:
 
 
 def test_a_running_search_is_cancelled(embedded: Api) -> None:
-    wish = {"model": "reader", "target": TARGET, "candidates": [{"method": RLD}], "trials": 500}
+    deployed = embedded.call("GET", "/models/reader/aliases/deployed", 200)["version_id"]  # which has forgotten nothing
+    wish = {"model": "reader", "version": deployed, "target": TARGET, "candidates": [{"method": RLD}], "trials": 500}
     accepted = embedded.call("POST", "/searches", 202, json=wish)
     until_trials(accepted["id"], 1)
     embedded.call("POST", f"/searches/{accepted['id']}/cancel", 200)
