@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -226,7 +227,7 @@ def test_once_killed_it_goes_on_with_what_was_not_finished(moment: str, again: l
 
 def test_gold_models_are_on_nobodys_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("worker.ladder.time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def taking(seconds: float) -> None:
         clock[0] += seconds
@@ -248,7 +249,7 @@ def plain(result: Climbed) -> dict[str, object]:
 def test_what_is_kept_keeps_its_seconds_so_a_gold_model_costs_what_it_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job()
     clock = iter([0.0, 7.5])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("worker.ladder.time", SimpleNamespace(monotonic=lambda: next(clock)))
     kept(Noting(job, "gold_1"), lambda: Outcome({"w": torch.ones(1)}))
     assert kept(Noting(job, "gold_1"), lambda: pytest.fail("made again"))[1] == 7.5
 
@@ -268,7 +269,7 @@ def test_what_was_kept_for_another_case_is_not_taken_up() -> None:
 
 def test_seconds_are_those_of_killed_attempts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     job, clock = Job(), [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("worker.ladder.time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def work(part: Noting, *, killed: bool) -> Outcome:
         part.saved("descend")
