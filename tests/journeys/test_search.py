@@ -48,6 +48,15 @@ def deployed(postgresql_home: Home, redis_url: str, monkeypatch: pytest.MonkeyPa
         yield api
 
 
+def test_a_running_search_is_cancelled(embedded: Api) -> None:
+    wish = {"model": "reader", "target": TARGET, "candidates": [{"method": RLD}], "trials": 500}
+    accepted = embedded.call("POST", "/searches", 202, json=wish)
+    until_trials(accepted["id"], 1)
+    embedded.call("POST", f"/searches/{accepted['id']}/cancel", 200)
+    assert embedded.finished(accepted["job_id"])["status"] == "cancelled"
+    assert embedded.call("GET", f"/searches/{accepted['id']}", 200)["trials_succeeded"] >= 1
+
+
 def test_what_a_search_finds_is_asked_for_on_the_embedded_service(embedded: Api) -> None:
     search_and_forget(embedded)
 
@@ -72,16 +81,6 @@ def search_and_forget(api: Api) -> None:
     request = api.forget(model="reader", target=TARGET, method=best["method"])
     assert request["method"] == best["method"]
     assert (request["method"]["epochs"], request["method_chosen_by"]) == (2, "caller")
-
-
-def test_a_running_search_is_cancelled(embedded: Api) -> None:
-    deployed = embedded.call("GET", "/models/reader/aliases/deployed", 200)["version_id"]  # which has forgotten nothing
-    wish = {"model": "reader", "version": deployed, "target": TARGET, "candidates": [{"method": RLD}], "trials": 500}
-    accepted = embedded.call("POST", "/searches", 202, json=wish)
-    until_trials(accepted["id"], 1)
-    embedded.call("POST", f"/searches/{accepted['id']}/cancel", 200)
-    assert embedded.finished(accepted["job_id"])["status"] == "cancelled"
-    assert embedded.call("GET", f"/searches/{accepted['id']}", 200)["trials_succeeded"] >= 1
 
 
 def finished(api: Api, accepted: dict[str, Any]) -> dict[str, Any]:
