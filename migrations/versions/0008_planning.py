@@ -1,7 +1,7 @@
 """requests that share a job, jobs that wait for a Fisher diagonal, requests that fan out, drift budgets.
 
 Revision: 0008
-Revises: 0006
+Revises: 0007
 """
 
 import sqlalchemy as sa

@@ -1,15 +1,15 @@
 """leases of duties, notices of deadlines, starts that do not count, queues that are paused.
 
-Revision: 0009
-Revises: 0012
+Revision: 0010
+Revises: 0009
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 
-revision = '0009'
-down_revision = '0012'
+revision = '0010'
+down_revision = '0009'
 branch_labels = None
 depends_on = None
 

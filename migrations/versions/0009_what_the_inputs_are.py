@@ -1,6 +1,6 @@
 """what the inputs of a data set are.
 
-Revision: 0012
+Revision: 0009
 Revises: 0008
 """
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 
-revision = '0012'
+revision = '0009'
 down_revision = '0008'
 branch_labels = None
 depends_on = None
