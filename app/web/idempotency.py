@@ -1,6 +1,7 @@
 """Idempotency keys: a repeated request gets the answer of the first, stored in the transaction of what it made."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, Invalid
 from app.core.ids import new_id
+from app.core.settings import get_settings
 from app.tables import IdempotencyRecord
 
 
@@ -31,7 +33,7 @@ def once(
         Invalid: the key was used for another body.
         Conflict: the first request with this key is not finished.
     """
-    digest = hashlib.sha256(wish.model_dump_json().encode()).hexdigest()
+    digest = _digest(wish)
     record = _earlier(session, key, tenant_id, route) if key else None
     if record is not None:
         return _replay(record, digest)
@@ -42,6 +44,12 @@ def once(
         record.status, record.headers, record.body = status, headers, body.model_dump(mode="json")
         session.flush()
     return Response(body.model_dump_json(), status, headers, "application/json")
+
+
+def _digest(wish: BaseModel) -> str:
+    """Keyed: whoever has the database but not the key cannot try whose ids a body held."""
+    secret = get_settings().secret_key.get_secret_value()
+    return hmac.new(secret.encode(), b"idempotency\0" + wish.model_dump_json().encode(), hashlib.sha256).hexdigest()
 
 
 def _earlier(session: Session, key: str, tenant_id: str, route: str) -> IdempotencyRecord | None:

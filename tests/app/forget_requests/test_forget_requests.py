@@ -1,3 +1,4 @@
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from app.catalogue.unions import DEFAULT_METRICS
 from app.core.db import reading, transaction
 from app.domain.lifecycle import ForbiddenArrow, JobKind, JobStatus, RequestStatus
 from app.forget_requests import service, tombstones
-from app.forget_requests.schemas import StoredTarget
+from app.forget_requests.schemas import ForgetRequestIn, StoredTarget
 from app.jobs import service as jobs
 from app.methods.deepclean import DeepCleanParams
 from app.models import service as models
@@ -499,6 +500,15 @@ def test_the_same_key_gets_the_same_answer(api: Rig) -> None:
     problem(other, 422, "idempotency_key_reused")
     problem(api.post("/forget-requests", json=body(), headers={"Idempotency-Key": b"\xe9"}), 422, "invalid_request")
     assert (api.count(ForgetRequest), api.count(IdempotencyRecord)) == (1, 1)
+
+
+def test_what_is_kept_of_a_repeatable_request_cannot_be_tried_out_without_the_key(lone: Rig) -> None:
+    lone.deployed()
+    answer = lone.post("/forget-requests", json=body(), headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 202, answer.text
+    unkeyed = hashlib.sha256(ForgetRequestIn.model_validate(body()).model_dump_json().encode()).hexdigest()
+    with reading() as session:
+        assert session.scalars(select(IdempotencyRecord)).one().request_sha256 != unkeyed
 
 
 def test_the_same_key_at_once_makes_one_request(api: Rig) -> None:
