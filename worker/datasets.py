@@ -23,6 +23,7 @@ from app.core.digests import sha256_of
 from app.core.errors import Invalid
 from app.core.params import InputKind
 from app.core.words import words_of
+from app.datasets import index
 from app.datasets.paths import parquet_files
 from worker.numerics.examples import Batch, Change, Examples, Normalisation, TensorExamples, prepare
 from worker.numerics.run import Run
@@ -31,6 +32,7 @@ from worker.numerics.words import encoded
 SPLITS = ("train", "test", "validation")
 PIXEL_LIMIT = 64_000_000
 BLOCK_ROWS = 4096
+INDEXED = ("position", "sample_id", "label", "split", "subject_id")
 RAW = {InputKind.IMAGES: torch.uint8, InputKind.FEATURES: torch.float32, InputKind.TEXT: torch.int64}
 """How inputs are kept before they are prepared."""
 MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
@@ -124,26 +126,29 @@ def validate(manifest: Manifest, *, classes: int, index_path: Path, run: Run) ->
             run.progress("validate", first + start + len(part), total, "samples")
     if max(shapes) == (0,):
         raise Invalid("there is no word in any of the texts", code="no_words")
-    index = pa.concat_tables(parts)
-    ids = index["sample_id"]
-    if (duplicates := len(ids) - pc.count_distinct(ids).as_py()) > 0:
-        raise Invalid(f"{duplicates} rows repeat the sample id of an earlier row", code="duplicate_sample_ids")
-    index_path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(index.sort_by("sample_id"), index_path)
-    pairs = zip(index["split"].to_pylist(), index["label"].to_pylist(), strict=True)
+    whole = pa.concat_tables(parts)
+    try:
+        index.write(index_path, _rows(whole))
+    except index.DuplicateIds as error:
+        raise Invalid(str(error), code="duplicate_sample_ids") from None
+    pairs = zip(whole["split"].to_pylist(), whole["label"].to_pylist(), strict=True)
     counts: dict[str, dict[str, int]] = {}
     for (split, label), n in sorted(Counter(pairs).items()):
         counts.setdefault(split, {})[str(label)] = n
     return Facts(manifest.sha256(), total, manifest.kind, max(shapes), counts)
 
 
+def _rows(table: pa.Table) -> Iterator[index.Row]:
+    for batch in table.to_batches(max_chunksize=BLOCK_ROWS):
+        yield from zip(*(batch[name].to_pylist() for name in INDEXED), strict=True)
+
+
 def read_index(path: Path) -> dict[str, Tensor]:
     """`positions`, `labels` `(N,)` int64 and `train`, `test`, `validation` `(N,)` bool, ordered by position."""
-    table = pq.read_table(path, columns=["position", "label", "split"]).sort_by("position")
-    splits = table["split"].to_pylist()
+    positions, labels, splits = index.columns(path)
     return {
-        "positions": torch.from_numpy(table["position"].to_numpy().copy()),
-        "labels": torch.from_numpy(table["label"].to_numpy().copy()),
+        "positions": torch.tensor(positions, dtype=torch.int64),
+        "labels": torch.tensor(labels, dtype=torch.int64),
         **{split: torch.tensor([s == split for s in splits]) for split in SPLITS},
     }
 

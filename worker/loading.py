@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
 from pydantic import TypeAdapter
 from sqlalchemy import select
@@ -24,6 +23,7 @@ from app.core.params import (
     TransformParams,
 )
 from app.core.settings import get_settings
+from app.datasets import index
 from app.datasets.paths import parquet_files, permitted
 from app.forget_requests import service as forget_requests
 from app.jobs import service as jobs
@@ -85,7 +85,11 @@ class Data:
     @cached_property
     def index(self) -> dict[str, Tensor]:
         """`positions`, `labels` `(N,)` int64 and `train`, `test`, `validation` `(N,)` bool, ordered by position."""
-        return read_index(Path(self.dataset.index_path or ""))
+        return read_index(self._index_path)
+
+    @property
+    def _index_path(self) -> Path:
+        return Path(self.dataset.index_path or "")
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -125,9 +129,7 @@ class Data:
 
     def ids(self, positions: Tensor) -> list[str]:
         """Sample ids of these positions, in this order."""
-        table = pq.read_table(Path(self.dataset.index_path or ""), columns=["sample_id", "position"])
-        ids = table.sort_by("position")["sample_id"]
-        return [str(i) for i in ids.take(positions.numpy()).to_pylist()]
+        return index.ids_at(self._index_path, positions.tolist())
 
     def shard(self, number: int, of: int) -> Tensor:
         """The mask `(N,)` of one of `of` ranges of positions with as many training samples each, give or take one.
@@ -146,11 +148,10 @@ class Data:
         Raises:
             Invalid: some are not there.
         """
-        table = pq.read_table(Path(self.dataset.index_path or ""), columns=["sample_id", "position"])
-        places = dict(zip(table["sample_id"].to_pylist(), table["position"].to_pylist(), strict=True))
-        if missing := sum(i not in places for i in ids):
+        found = [where.position for where in index.positions_of(self._index_path, ids) if where is not None]
+        if missing := len(ids) - len(found):
             raise Invalid(f"{missing} of {len(ids)} samples have no counterpart in the pairs", code="unknown_samples")
-        order = torch.tensor([places[i] for i in ids], dtype=torch.int64)
+        order = torch.tensor(found, dtype=torch.int64)
         chosen = self.select(self.among(order.tolist()))
         if chosen is None:
             raise EmptyExamples("no pairs were asked for")

@@ -64,7 +64,7 @@ def validate_dataset(job_id: str, fence: int, run: Attempt) -> None:
     """Read the manifest once, check it, write the index of its ids; the data set becomes ready."""
     with reading() as session:
         dataset = session.get_one(Dataset, session.get_one(Job, job_id).subject_id)
-    index = run.folder / "index.parquet"
+    index = run.folder / "index.sqlite"
     facts = validate(manifest_of(dataset), classes=dataset.classes, index_path=index, run=run)
     with _publishing(job_id, fence, run) as session:
         datasets.settle(
@@ -75,7 +75,7 @@ def validate_dataset(job_id: str, fence: int, run: Attempt) -> None:
             input_kind=facts.input_kind,
             input_shape=facts.input_shape,
             counts=facts.counts,
-            index_path=_move(index, get_settings().storage / "datasets" / dataset.id / "index.parquet"),
+            index_path=_move(index, get_settings().storage / "datasets" / dataset.id / "index.sqlite"),
         )
 
 

@@ -181,10 +181,10 @@ def carry_out(wish: Wish, out: Path, named: Path) -> str:
     _check_folder(out, unfinished)
     with _bars() as bars:
         run = Watched(unfinished, bars)
-        facts = validate(wish.manifest, classes=wish.dataset.classes, index_path=unfinished / "index.parquet", run=run)
+        facts = validate(wish.manifest, classes=wish.dataset.classes, index_path=unfinished / "index.sqlite", run=run)
         check_fit(wish.model, kind=facts.input_kind, shape=facts.input_shape, classes=wish.dataset.classes)
         _check_same(unfinished, wish.asked(facts.sha256))
-        splits = _splits(wish, facts, read_index(unfinished / "index.parquet"))
+        splits = _splits(wish, facts, read_index(unfinished / "index.sqlite"))
         weights, accuracies = trained(wish, splits, run)
     said = _write(out, wish, facts, weights, accuracies, named)
     shutil.rmtree(unfinished)

@@ -1,12 +1,26 @@
 """The database: engines, and the one place where a transaction commits."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, create_engine, event, func, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Engine,
+    Select,
+    Text,
+    cast,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -64,6 +78,16 @@ def reading() -> Iterator[Session]:
     """A session for looking only: on SQLite it never waits for a writer, nor makes one wait."""
     with engine().connect().execution_options(**{READ_ONLY: True}) as connection, Session(connection) as session:
         yield session
+
+
+def listed(session: Session, numbers: Sequence[int]) -> Select[tuple[int]]:
+    """These integers as rows of one column, `value`: one parameter and one statement, however many there are."""
+    document = json.dumps(list(numbers))
+    if session.get_bind().dialect.name == "sqlite":
+        rows = func.json_each(document).table_valued("value")
+        return select(rows.c.value)
+    rows = func.json_array_elements_text(cast(literal(document, Text), JSON)).table_valued("value")
+    return select(cast(rows.c.value, BigInteger).label("value"))
 
 
 def now(session: Session) -> datetime:

@@ -72,7 +72,6 @@ _STATUS_OF: Mapping[JobStatus, RequestStatus] = {
 """What a request is while its job is so. A job that succeeded is not here: `complete` says what came of it."""
 
 _BEING_CANCELLED = {RequestStatus.CANCELLING, RequestStatus.CANCELLED}
-_COME_TO_NOTHING = {RequestStatus.REJECTED, RequestStatus.FAILED, RequestStatus.CANCELLED}
 _FINAL = [status for status in RequestStatus if is_final(status)]
 
 
@@ -117,19 +116,31 @@ def submit(
         status=RequestStatus.RECEIVED,
         transitions=[],
     )
+    _begin(session, request, free, targets.subjects_of(wish.target), actor)
+    return request
+
+
+def _begin(
+    session: Session, request: ForgetRequest, positions: Sequence[int], subject_ids: Sequence[str], actor: str
+) -> None:
+    """The first two states at once: each in the request's transitions and in the audit log, one statement for both."""
+    _note(request)
+    received = request.status
+    if policy_of(request.policy).approval == "none":
+        # Before the audit log is written to: it locks a job.
+        enlist(session, request, actor=actor, wait=request.parent_id is None)
+        status, reason = RequestStatus.QUEUED, None
+    else:
+        status, reason = RequestStatus.AWAITING_APPROVAL, "approval_required"
+    check_arrow(received, status)
+    request.status, request.status_reason = status, reason
+    _note(request)
     session.add(request)
     session.flush()
-    tombstones.claim(session, request, free)
-    free_to_go = policy.approval == "none"
-    if free_to_go:  # before the audit log is written to: it locks a job
-        enlist(session, request, actor=actor, wait=parent_id is None)
-    subject_ids = targets.subjects_of(wish.target)
-    _write_down(session, [request], actor, references.refer(session, request, subject_ids) if subject_ids else {})
-    if free_to_go:
-        transition(session, request, RequestStatus.QUEUED, actor=actor)
-    else:
-        transition(session, request, RequestStatus.AWAITING_APPROVAL, reason="approval_required", actor=actor)
-    return request
+    tombstones.claim(session, request, positions)
+    of_subjects = references.refer(session, request, subject_ids) if subject_ids else {}
+    entries = [_entry(request, received, None, of_subjects), _entry(request, status, reason)]
+    audit_log.record_all(session, tenant_id=request.tenant_id, actor=actor, entries=entries)
 
 
 def pairs_of(
@@ -329,7 +340,7 @@ def transition_all(
     if status is RequestStatus.COMPLETED:
         tombstones.seal(session, [r for r in requests if CHANGES_WEIGHTS[r.method["name"]]])
         tombstones.release(session, [r for r in requests if not CHANGES_WEIGHTS[r.method["name"]]])
-    elif status in _COME_TO_NOTHING:
+    elif status in tombstones.COME_TO_NOTHING:
         tombstones.release(session, requests)
 
 
@@ -351,17 +362,27 @@ def _way(source: RequestStatus, target: RequestStatus) -> list[RequestStatus]:
     return []
 
 
-def _write_down(
-    session: Session, requests: Sequence[ForgetRequest], actor: str, more: Mapping[str, object] = MappingProxyType({})
-) -> None:
-    at = utcnow().isoformat()
+def _write_down(session: Session, requests: Sequence[ForgetRequest], actor: str) -> None:
     for request in requests:
-        step = {"status": request.status.value, "at": at, "reason": request.status_reason}
-        request.transitions = [*request.transitions, step]
+        _note(request)
     session.flush()
-    entries = [(f"forget_request.{r.status.value}", r.id, {"reason": r.status_reason, **more}) for r in requests]
     for tenant_id in {request.tenant_id for request in requests}:
+        entries = [_entry(r, r.status, r.status_reason) for r in requests if r.tenant_id == tenant_id]
         audit_log.record_all(session, tenant_id=tenant_id, actor=actor, entries=entries)
+
+
+def _note(request: ForgetRequest) -> None:
+    step = {"status": request.status.value, "at": utcnow().isoformat(), "reason": request.status_reason}
+    request.transitions = [*request.transitions, step]
+
+
+def _entry(
+    request: ForgetRequest,
+    status: RequestStatus,
+    reason: str | None,
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> tuple[str, str, dict[str, object]]:
+    return f"forget_request.{status.value}", request.id, {"reason": reason, **more}
 
 
 def received_at_of(wish: ForgetRequestIn) -> datetime:

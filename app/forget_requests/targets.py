@@ -1,10 +1,11 @@
 """From what the caller names to positions in the data set, and everything that can be wrong with it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from app.core.errors import Invalid, invalid_field
 from app.core.params import InputKind, Kind, TransformParams
-from app.datasets import queries
+from app.datasets import index
 from app.datasets.service import unknown
 from app.forget_requests.schemas import (
     AnyTarget,
@@ -61,7 +62,8 @@ def check_pairs(pairs: Dataset, dataset: Dataset, positions: Sequence[int]) -> N
     )
     if not alike or pairs.classes > dataset.classes:
         raise invalid_field(pointer, "The pairs have another input shape, or more classes.", code="pairs_misfit")
-    missing = queries.without_counterpart(dataset, positions, pairs)
+    ids = index.ids_at(_index_of(dataset), positions)
+    missing = index.positions_of(_index_of(pairs), ids).count(None)
     if missing:
         message = f"{missing} of {len(positions)} samples have no counterpart of the same sample id in the pairs."
         raise invalid_field(pointer, message, code="unknown_samples", count=missing)
@@ -80,10 +82,14 @@ def stored(target: AnyTarget, dataset: Dataset, pairs: Dataset | None) -> Stored
     )
 
 
+def _index_of(dataset: Dataset) -> Path:
+    return Path(dataset.index_path or "")  # there is one: the data set is ready
+
+
 def _of_samples(sample_ids: Sequence[str], dataset: Dataset) -> list[int]:
     pointer = "/target/sample_ids"
     _check_unique(sample_ids, pointer)
-    found = queries.positions_of(dataset, sample_ids)
+    found = index.positions_of(_index_of(dataset), sample_ids)
     missing = [place for place, where in enumerate(found) if where is None]
     if missing:
         raise unknown(pointer, "ids are not in the data set", missing, code="unknown_samples")
@@ -106,15 +112,15 @@ def _of_subjects(subject_ids: Sequence[str], dataset: Dataset, *, pointer: str, 
     if dataset.columns.get("subject_id") is None:
         raise invalid_field(pointer, "The data set has no column of subjects.", code="no_subjects")
     _check_unique(subject_ids, pointer)
-    missing = queries.without_samples(dataset, subject_ids)
+    missing = index.without_samples(_index_of(dataset), subject_ids)
     if missing:
         raise unknown(pointer, "subjects have no training sample", missing, code="unknown_subjects")
-    return queries.positions_where(dataset, label=label, subject_ids=subject_ids)
+    return index.positions_where(_index_of(dataset), label=label, subject_ids=subject_ids)
 
 
 def _of_class(label: int, dataset: Dataset, *, pointer: str = "/target/label") -> list[int]:
     _check_label(label, dataset, pointer)
-    positions = queries.positions_where(dataset, label=label)
+    positions = index.positions_where(_index_of(dataset), label=label)
     if not positions:
         raise invalid_field(pointer, "The class has no training sample.", code="empty_target")
     return positions

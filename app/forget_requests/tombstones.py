@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import String, and_, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.core.db import listed
 from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.core.params import FEATURE_KINDS, Kind
@@ -18,7 +19,10 @@ from app.tables.base import utcnow
 
 SAMPLE, FEATURE = "sample", "feature"
 PART = 5000
-"""Positions, or ids, in one statement: databases limit their number."""
+"""Ids in one statement: databases limit their number."""
+
+COME_TO_NOTHING = frozenset({RequestStatus.REJECTED, RequestStatus.FAILED, RequestStatus.CANCELLED})
+"""Requests that hold no tombstone."""
 
 T = TypeVar("T")
 
@@ -47,8 +51,8 @@ def not_yet_claimed(
             or_(Tombstone.forgotten_at.is_(None), func.coalesce(AuditReport.verdict, "") != "trace_found"),
         )
     )
-    # By position, in parts: what else of the model is spoken for may be a million rows.
-    claims = [row for part in _parts(positions) for row in session.execute(wanted.where(Tombstone.position.in_(part)))]
+    # By position: what else of the model is spoken for may be a million rows.
+    claims = session.execute(wanted.where(Tombstone.position.in_(listed(session, positions)))).all()
     results = {row.result_version_id for row in claims if row.forgotten_at is not None}
     related = {result for result in results if _related(session, base, result)}
     owners: dict[int, str] = {
@@ -65,18 +69,19 @@ def not_yet_claimed(
 
 def claim(session: Session, request: ForgetRequest, positions: Sequence[int]) -> None:
     """Take the samples; the unique index decides between two who come at once."""
-    common = {
-        "tenant_id": request.tenant_id,
-        "model_id": request.model_id,
-        "dataset_id": request.dataset_id,
-        "forget_request_id": request.id,
-        "scope": scope_of(request.kind),
-        "created_at": utcnow(),
-        "forgotten_at": None,
+    rows = listed(session, positions).subquery()
+    row = {
+        "id": literal(f"{new_id('ts')}_") + cast(rows.c.value, String),
+        "tenant_id": literal(request.tenant_id),
+        "model_id": literal(request.model_id),
+        "dataset_id": literal(request.dataset_id),
+        "forget_request_id": literal(request.id),
+        "scope": literal(scope_of(request.kind)),
+        "created_at": literal(utcnow(), Tombstone.created_at.type),
+        "position": rows.c.value,
     }
-    rows = [{"id": new_id("ts"), "position": position, **common} for position in positions]
     try:
-        session.execute(insert(Tombstone), rows)
+        session.execute(insert(Tombstone).from_select(list(row), select(*row.values()), include_defaults=False))
     except IntegrityError:
         raise Conflict(
             "Another request took some of these samples just now; ask again to see which are left.",
@@ -90,6 +95,11 @@ def something_stays(session: Session, model_id: str, dataset_id: str, positions:
 
     Counts what some model has forgotten, and what this one is about to forget as whole samples.
     """
+    asked = select(func.sum(ForgetRequest.sample_count)).where(
+        ForgetRequest.dataset_id == dataset_id, ForgetRequest.status.not_in(COME_TO_NOTHING)
+    )
+    if (session.scalar(asked) or 0) + len(positions) < trained:
+        return True  # by far the most frequent case; only near the end need tombstones be counted, none of them twice
     forgotten = and_(Tombstone.dataset_id == dataset_id, Tombstone.forgotten_at.is_not(None))
     in_flight = and_(
         Tombstone.model_id == model_id,
@@ -97,9 +107,6 @@ def something_stays(session: Session, model_id: str, dataset_id: str, positions:
         Tombstone.scope == SAMPLE,
         Tombstone.forgotten_at.is_(None),
     )
-    most = sum(session.scalar(select(func.count()).where(which)) or 0 for which in (forgotten, in_flight))
-    if most + len(positions) < trained:
-        return True  # by far the most frequent case; only near the end need nothing be counted twice
     gone = session.scalars(select(Tombstone.position).where(or_(forgotten, in_flight)).distinct())
     return len({*gone, *positions}) < trained
 

@@ -12,6 +12,7 @@ from app.outbox.doorbells import Doorbell, DoorbellFailed, doorbell_from_setting
 from app.tables import Job, OutboxMessage
 
 BATCH = 100
+PUBLISHED = "unlearn_published"
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,12 @@ def publish(session: Session, job: Job) -> None:
         session.add(message)
     message.created_at, message.sent_at = at if job.not_before is None else max(at, job.not_before), None
     session.flush()
+    session.info[PUBLISHED] = True
+
+
+def has_published(session: Session) -> bool:
+    """Whether there is something to relay now, of what this session has done."""
+    return PUBLISHED in session.info
 
 
 def relay(doorbell: Doorbell | None = None, *, older_than: timedelta = timedelta(0)) -> int:

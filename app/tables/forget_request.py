@@ -16,7 +16,7 @@ class ForgetRequest(Owned, Base):
     __tablename__ = "forget_requests"
 
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
-    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
     base_version_id: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
     """Of a request by alias: what it would build on, settled when its job is claimed for the first time."""
     alias: Mapped[str | None] = mapped_column(String(100))

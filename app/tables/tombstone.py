@@ -27,10 +27,17 @@ class Tombstone(Owned, Base):
             sqlite_where=text("forgotten_at IS NULL"),
             postgresql_where=text("forgotten_at IS NULL"),
         ),
-        Index("ix_tombstones_dataset_id_forgotten_at", "dataset_id", "forgotten_at"),
+        Index(
+            "ix_tombstones_forgotten",
+            "dataset_id",
+            "position",
+            sqlite_where=text("forgotten_at IS NOT NULL"),
+            postgresql_where=text("forgotten_at IS NOT NULL"),
+        ),
         Index("ix_tombstones_model_id_dataset_id_position", "model_id", "dataset_id", "position"),
     )
 
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))  # nobody looks for all of a tenant: no index
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     forget_request_id: Mapped[str] = mapped_column(ForeignKey("forget_requests.id"), index=True)

@@ -10,14 +10,16 @@ from sqlalchemy.orm import Session
 
 from app.core import db
 from app.core.errors import FieldError, Invalid
+from app.outbox import service as outbox
 from app.web import pages
 from app.web.bell import ring
 
 
 def _transaction(background: BackgroundTasks) -> Iterator[Session]:
-    background.add_task(ring)  # runs after the answer, and only if there is one: not after a failed commit
     with db.transaction() as session:
         yield session
+    if outbox.has_published(session):
+        background.add_task(ring)  # runs after the answer
 
 
 def _reading() -> Iterator[Session]:

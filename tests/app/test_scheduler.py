@@ -53,7 +53,7 @@ def test_folders_of_jobs_that_are_over_are_removed_and_no_others(tenant: Tenant)
     runs = get_settings().runs
     for name in (made[0].id, made[1].id, "job_of_another_service"):
         (runs / name / "1").mkdir(parents=True)
-        (runs / name / "1" / "index.parquet").touch()
+        (runs / name / "1" / "index.sqlite").touch()
     sweep(runs)
     assert {folder.name for folder in runs.iterdir()} == {made[1].id, "job_of_another_service"}
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from app.core.errors import Invalid
 from app.core.params import InputKind
+from app.datasets import index
 from worker.datasets import Manifest, StreamedExamples, examples_at, validate
 from worker.numerics.examples import Normalisation, TensorExamples
 from worker.numerics.run import Quiet
@@ -36,7 +37,7 @@ def write(path: Path, n: int = 10, **columns: Any) -> Path:
 
 
 def check(path: Path, folder: Path, columns: dict[str, str | None] | None = None) -> Any:
-    return validate(Manifest(path, columns or COLUMNS), classes=3, index_path=folder / "index.parquet", run=Quiet())
+    return validate(Manifest(path, columns or COLUMNS), classes=3, index_path=folder / "index.sqlite", run=Quiet())
 
 
 def test_facts_and_a_sorted_index_come_out_of_a_good_manifest(tmp_path: Path) -> None:
@@ -46,9 +47,8 @@ def test_facts_and_a_sorted_index_come_out_of_a_good_manifest(tmp_path: Path) ->
     assert facts.input_shape == (1, 5, 4)
     assert facts.counts == {"train": {"0": 4, "1": 3, "2": 3}}
     assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    index = pq.read_table(tmp_path / "index.parquet")
-    assert index["sample_id"].to_pylist() == [f"s{i}" for i in range(10)]
-    assert index["position"].to_pylist() == list(range(9, -1, -1))
+    found = index.positions_of(tmp_path / "index.sqlite", [f"s{i}" for i in range(10)])
+    assert [where and where.position for where in found] == list(range(9, -1, -1))
 
 
 def test_the_files_of_a_folder_are_splits_by_their_names(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_bad_manifest_is_refused_with_its_reason(tmp_path: Path, code: str, ma
     with pytest.raises(Invalid) as refused:
         check(make(tmp_path / "d.parquet"), tmp_path)
     assert refused.value.code == code
-    assert not (tmp_path / "index.parquet").exists()
+    assert not (tmp_path / "index.sqlite").exists()
 
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:

@@ -5,15 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
-from app.datasets import queries
+from app.datasets import index
 from app.models.schemas import TrainingRecipe
 from app.tables import Dataset, ForgetRequest, Model, ModelVersion
 from app.transforms.tile import TileParams
@@ -62,9 +60,8 @@ def test_a_file_that_has_changed_since_it_was_registered_is_not_used(home: Home)
 def test_shards_split_the_positions_without_gap_or_overlap(home: Home, number: int, of: int) -> None:
     splits = ["test", *["train", "test"] * number, "test"]
     n = len(splits)
-    index = {"sample_id": [f"s{i}" for i in range(n)], "position": range(n), "label": [0] * n, "split": splits}
-    pq.write_table(pa.table({name: list(column) for name, column in index.items()}), home.path / "i.parquet")
-    data = Data(dataset(home.data, index_path=str(home.path / "i.parquet")), Model(preprocessing={}))
+    index.write(home.path / "i.sqlite", [(i, f"s{i}", 0, split, None) for i, split in enumerate(splits)])
+    data = Data(dataset(home.data, index_path=str(home.path / "i.sqlite")), Model(preprocessing={}))
     shards = [data.shard(k, of) for k in range(1, of + 1)]
     assert torch.stack(shards).sum(0).tolist() == [1] * n
     assert torch.cat([s.nonzero().flatten() for s in shards]).tolist() == list(range(n))
@@ -104,9 +101,9 @@ class Registered:
 def registered(home: Home) -> Registered:
     """Trained on all but the positions 0..9."""
     path = material.write_parquet(home.data / "d.parquet")
-    index = home.path / "index.parquet"
-    facts = validate(Manifest(path, material.COLUMNS), classes=10, index_path=index, run=Quiet())
-    row = dataset(path, sha256=facts.sha256, input_shape=list(facts.input_shape), index_path=str(index))
+    index_path = home.path / "index.sqlite"
+    facts = validate(Manifest(path, material.COLUMNS), classes=10, index_path=index_path, run=Quiet())
+    row = dataset(path, sha256=facts.sha256, input_shape=list(facts.input_shape), index_path=str(index_path))
     document = material.model_in("reader")
     model = Model(
         architecture=document["architecture"], preprocessing=document["preprocessing"], recipe=document["recipe"]
@@ -133,7 +130,7 @@ def test_a_method_is_given_exactly_the_samples_that_were_asked_for(registered: R
     """700 of 1,200, by id and in no order: they are neither cut at some number nor taken for the places in a list."""
     asked = torch.randperm(material.TRAIN, generator=torch.Generator().manual_seed(4))[:700]
     ids = [registered.data.ids(asked.sort().values)[place] for place in asked.argsort().argsort()]
-    found = queries.positions_of(registered.data.dataset, ids)
+    found = index.positions_of(Path(registered.data.dataset.index_path or ""), ids)
     assert [where.position for where in found if where] == asked.tolist()
 
     problem = problem_of(registered.case(forget=asked.tolist(), gone=[]), Quiet())

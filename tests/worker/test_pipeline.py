@@ -134,7 +134,7 @@ def rig(database: Home, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Iter
     table = table.drop_columns("split").append_column("split", [splits])
     path = database.data / "d.parquet"
     pq.write_table(table, path)
-    index = database.path / "index.parquet"
+    index = database.path / "index.sqlite"
     facts = validate(Manifest(path, material.COLUMNS), classes=10, index_path=index, run=Quiet())
     document = material.model_in("reader")
     with transaction() as session:

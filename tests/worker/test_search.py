@@ -114,7 +114,7 @@ def trials(search_id: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def rig(home: Home, tenant: Tenant) -> Rig:
     path = material.write_parquet(home.data / "d.parquet")
-    index, weights = home.path / "index.parquet", home.path / "w.safetensors"
+    index, weights = home.path / "index.sqlite", home.path / "w.safetensors"
     facts = validate(Manifest(path, material.COLUMNS), classes=10, index_path=index, run=Quiet())
     weights.write_bytes(material.weights())
     document = material.model_in("reader")

@@ -1,11 +1,12 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from app.core.db import reading, transaction
-from app.datasets import queries, service
-from app.datasets.queries import Located
+from app.datasets import index, service
+from app.datasets.index import Located
 from app.domain.lifecycle import ForbiddenArrow, JobKind
 from app.tables import AuditLogEntry, Dataset, Job, OutboxMessage
 from tests.app.web.rig import Rig, problem
@@ -95,15 +96,15 @@ def test_settling_is_one_arrow_written_down_and_final(api: Rig) -> None:
             service.reject(session, dataset, "late", "too late")
 
 
-def _row(rig: Rig) -> Dataset:
+def _index(rig: Rig) -> Path:
     rig.dataset()
     with reading() as session:
-        return session.scalars(select(Dataset)).one()
+        return Path(session.scalars(select(Dataset)).one().index_path or "")
 
 
 def test_samples_are_found_in_the_order_asked(lone: Rig) -> None:
     asked = ["train-03", "nobody", "test-01", "' OR 1=1 --", "train-00"]
-    assert queries.positions_of(_row(lone), asked) == [
+    assert index.positions_of(_index(lone), asked) == [
         Located(3, "train", 1),
         None,
         Located(21, "test", 1),
@@ -113,10 +114,10 @@ def test_samples_are_found_in_the_order_asked(lone: Rig) -> None:
 
 
 def test_samples_are_found_by_label_and_subject(lone: Rig) -> None:
-    row = _row(lone)
-    assert queries.positions_where(row) == list(range(20))
-    assert queries.positions_where(row, split="test") == list(range(20, 26))
-    assert queries.positions_where(row, label=1) == list(range(1, 20, 2))
-    assert queries.positions_where(row, subject_ids=["person-1", "person-9"]) == [4, 5, 6, 7]
-    assert queries.positions_where(row, label=0, subject_ids=["person-1"]) == [4, 6]
-    assert queries.without_samples(row, ["person-0", "person-9", "x"]) == [1, 2]
+    row = _index(lone)
+    assert index.positions_where(row) == list(range(20))
+    assert index.positions_where(row, split="test") == list(range(20, 26))
+    assert index.positions_where(row, label=1) == list(range(1, 20, 2))
+    assert index.positions_where(row, subject_ids=["person-1", "person-9"]) == [4, 5, 6, 7]
+    assert index.positions_where(row, label=0, subject_ids=["person-1"]) == [4, 6]
+    assert index.without_samples(row, ["person-0", "person-9", "x"]) == [1, 2]

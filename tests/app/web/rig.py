@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from sqlalchemy import func, select
 
 from app.core.db import reading, transaction
 from app.core.params import InputKind
+from app.datasets import index
 from app.datasets import service as datasets
 from app.keys import service as keys
 from app.main import create_app
@@ -95,8 +95,7 @@ class Rig:
         """A registration that is right."""
         path = self.home.data / f"{name}.parquet"
         if not path.exists():
-            with duckdb.connect() as connection:
-                connection.execute(f"COPY (SELECT 1 AS x) TO '{path}' (FORMAT parquet)")
+            path.touch()
         columns = {"sample_id": "id", "input": "image", "label": "label", "subject_id": "who", "split": "split"}
         return {"name": name, "path": str(path), "columns": columns, "classes": 3}
 
@@ -131,14 +130,8 @@ class Rig:
 
     def write_index(self, name: str, rows: Sequence[Row]) -> Path:
         """What the validation job writes."""
-        path = self.home.path / f"{name}.index.parquet"
-        with duckdb.connect() as connection:
-            connection.execute(
-                "CREATE TABLE i (sample_id VARCHAR, position BIGINT, label BIGINT, split VARCHAR, subject_id VARCHAR)"
-            )
-            numbered = [(row[0], position, *row[1:]) for position, row in enumerate(rows)]
-            connection.executemany("INSERT INTO i VALUES (?, ?, ?, ?, ?)", numbered)
-            connection.execute(f"COPY (FROM i ORDER BY sample_id) TO '{path}' (FORMAT parquet)")
+        path = self.home.path / f"{name}.index.sqlite"
+        index.write(path, [(position, *row) for position, row in enumerate(rows)])
         return path
 
     def model_body(self, name: str = "net", dataset: str = "faces", **changes: Any) -> dict[str, Any]:
