@@ -78,18 +78,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         models = {name: measured(name, kinds[name], effort, options.device) for name in options.models or kinds}
     figures = {"models": models, **registration}
     print(table(models))
-    if not (options.quick or options.models):
-        stem = "fisher" if options.device == "cpu" else f"fisher-{options.device}"
-        result = {
-            "claim": "the exact Fisher diagonal costs about one plain forward+backward",
-            "inputs": "random, from a fixed seed; registration: Fashion-MNIST",
-            **figures,
-            "environment": began_in,
-        }
-        (RESULTS / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-        if find_spec("matplotlib"):
-            plot(models, RESULTS / f"{stem}.png")
+    if not options.quick:
+        store("fisher" if options.device == "cpu" else f"fisher-{options.device}", figures, began_in)
     print(json.dumps(figures))
+
+
+def store(stem: str, figures: Mapping[str, Any], began_in: Mapping[str, Any]) -> None:
+    """Put what was measured beside what was measured before of other models, and draw all of them."""
+    path = RESULTS / f"{stem}.json"
+    result = json.loads(path.read_text()) if path.exists() else {}
+    result |= {
+        "claim": "the exact Fisher diagonal costs about one plain forward+backward",
+        "inputs": "random, from a fixed seed; registration: Fashion-MNIST",
+        **figures,
+        "models": {**result.get("models", {}), **figures["models"]},
+        "environment": {**result.get("environment", {}), **dict.fromkeys(figures["models"], began_in)},
+    }
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    if find_spec("matplotlib"):
+        plot(result["models"], path.with_suffix(".png"))
 
 
 def measured(name: str, kind: Kind, effort: Effort, device: str) -> dict[str, Any]:
@@ -286,7 +293,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.fisher", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small batches, few rounds; nothing is stored")
-    parser.add_argument("--models", nargs="+", choices=[*KINDS, *ON_CUDA], help="only these; nothing is stored")
+    only = "only these; what is stored of the others stays"
+    parser.add_argument("--models", nargs="+", choices=[*KINDS, *ON_CUDA], help=only)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: two large networks more")
     data = Path(os.environ.get("UNLEARN_BENCH_DATA", "../shared/data"))
     parser.add_argument("--data", type=Path, default=data, help="folder with fashion-mnist/")

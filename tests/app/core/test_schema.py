@@ -1,5 +1,11 @@
 """The migrations make the tables of the code, and keep what is in them."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -7,6 +13,8 @@ from sqlalchemy import select
 
 from app.core import schema
 from app.core.db import engine, reading, transaction
+from app.datasets import index
+from app.datasets.index import Located
 from app.domain.lifecycle import DatasetStatus, JobKind
 from app.jobs import service as jobs
 from app.tables import Base, Dataset, Job, Tenant
@@ -45,3 +53,29 @@ def test_data_sets_from_before_are_told_apart_by_the_shape_of_their_inputs(datab
     with reading() as session:
         found = {row.id: row.input_kind for row in session.scalars(select(Dataset))}
     assert found == {"ds_images": "images", "ds_features": "features", "ds_None": None}
+
+
+def test_indexes_from_before_are_rewritten(database: Home, tenant: Tenant) -> None:
+    rows = [(0, "b", 1, "train", None), (1, "a", 0, "test", "anna")]
+    names = ("position", "sample_id", "label", "split", "subject_id")
+    old = database.path / "index.parquet"
+    pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), old)
+    with transaction() as session:
+        session.add(
+            Dataset(
+                id="ds_1", tenant_id=tenant.id, name="old", path="/d", columns={}, classes=2,
+                status=DatasetStatus.READY, index_path=str(old),
+            )
+        )  # fmt: skip
+    command.downgrade(schema._config(), "0011")
+    schema.upgrade()
+    with reading() as session:
+        path = Path(session.get_one(Dataset, "ds_1").index_path or "")
+    index.write(database.path / "new.sqlite", rows)
+    assert index.positions_of(path, ["a", "b", "c"]) == [Located(1, "test", 0), Located(0, "train", 1), None]
+    assert _statements(path) == _statements(database.path / "new.sqlite")
+
+
+def _statements(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return sorted(sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
