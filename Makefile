@@ -15,7 +15,7 @@ serve: $(READY) ## the embedded service in ./.unlearn
 	$(BIN)/unlearn serve --home .unlearn
 
 test: $(READY) ## all tests; PostgreSQL and Redis are started by the tests themselves
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## format, lint, types, architecture, openapi.json
 	$(BIN)/ruff format --check .

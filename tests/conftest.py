@@ -20,6 +20,9 @@ from app.core.settings import get_settings
 from app.tables import Tenant
 from tests import services
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several at once: a thread of torch for each, and for each of its children
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _numbers = itertools.count()
 
 
