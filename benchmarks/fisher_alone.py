@@ -65,8 +65,8 @@ def _look(row: str, case: Case, truth: Mapping[str, Tensor], *, compiling: bool)
     started = perf_counter()
     if row != COMPILED:  # whose first call compiles
         prepare(own(case._replace(inputs=case.inputs[:2], labels=case.labels[:2]))).run()  # loads code, fills caches
-    mine = own(case)
     before = standing(device)
+    mine = own(case)
     ready, setup_peak = highest(lambda: prepare(mine), device, above=before)
     compiled = compiling and ready.compile is not None
     if compiling and ready.compile:  # that is set-up, and what stays of the compiler is not memory of the row
