@@ -21,12 +21,14 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, ExceptionContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.settings import get_settings
 
 READ_ONLY = "unlearn_read_only"
+IDLE_IN_TRANSACTION = "25P03"
 LOCK_SECONDS = 30
 """How long a process that stands still in the middle of a transaction may keep the others from going on."""
 
@@ -37,15 +39,24 @@ def engine_for(url: str) -> Engine:
     if not url.startswith("sqlite"):
         # The server ends the session of a frozen worker that holds the lock of a job, or of the audit log.
         arguments = {"options": f"-c idle_in_transaction_session_timeout={LOCK_SECONDS}s"}
-        return create_engine(
+        engine = create_engine(
             url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=arguments
         )
+        event.listen(engine, "handle_error", _say_that_it_is_away)
+        return engine
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False}
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _say_that_it_is_away(context: ExceptionContext) -> None:
+    """A session that the server ended is a lost connection: psycopg calls it an internal error."""
+    if getattr(context.original_exception, "sqlstate", None) == IDLE_IN_TRANSACTION:
+        context.is_disconnect = True
+        raise OperationalError(context.statement, None, context.original_exception, hide_parameters=True)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
