@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from worker.intervals import Scores
 from worker.numerics.answers import answers
 from worker.numerics.draws import Draw, matched
@@ -11,6 +13,7 @@ from worker.numerics.randomness import derived
 HELD_OUT = {"class": "test_forget", "backdoor": "test_extra", "leakage": "test_extra"}
 """The held-out set that is most like D_f: of the forgotten class, or with the same information added; else `test`."""
 TIMES = 10  # held-out samples for one of D_f, where there are so many: the area's error falls by a quarter and more
+SMALLEST_LOSS = 1e-12  # nats: below, a confidence is 1 to float64's last digits and its logit infinite
 
 
 class Sides(NamedTuple):
@@ -61,6 +64,12 @@ def losses(bench: Bench, model: Model, attack: Attack, *, control: bool = False)
     draw = attack.other_draw if control else attack.draw
     forgotten, held_out = (answers(bench, model, name).loss for name in ("forget", attack.held_out))
     return Sides(forgotten[draw.members].numpy(), held_out[draw.others].numpy())
+
+
+def logit(loss: Scores) -> Scores:
+    """φ = log(p / (1 − p)) with p = e^(−ℓ), exact also where p is close to 1; any shape."""
+    clipped = np.maximum(loss, SMALLEST_LOSS)
+    return np.asarray(-clipped - np.log(-np.expm1(-clipped)))
 
 
 def caveats(bench: Bench, attack: Attack) -> tuple[str, ...]:

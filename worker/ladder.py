@@ -66,7 +66,7 @@ def climb(
     *,
     unlearn: Callable[[MethodParams, Run], Outcome],
     prepare: Callable[[], None],
-    audit: Callable[[Outcome, Run], list[Finding]],
+    audit: Callable[[MethodParams, Outcome, Run], list[Finding]],
     policy: Policy = STANDARD,
     bound: str = "",
 ) -> Climbed:
@@ -82,7 +82,7 @@ def climb(
         run: the job's.
         unlearn: carries out one method, as a part of the run.
         prepare: makes what an audit needs and no rung pays for: gold models.
-        audit: measures what came out.
+        audit: measures what came out of a method.
         policy: the margins by which an audit is judged.
         bound: a digest of all that the rungs depend on; what was kept under another one is not taken up.
 
@@ -188,14 +188,14 @@ def _rung(
     *,
     unlearn: Callable[[MethodParams, Run], Outcome],
     prepare: Callable[[], None],
-    audit: Callable[[Outcome, Run], list[Finding]],
+    audit: Callable[[MethodParams, Outcome, Run], list[Finding]],
 ) -> Finished | Failed:
     if (failure := part.saved(FAILURE)) is not None:
         return Failed(**_read(part, failure[1]))
     started = time.monotonic()
     try:
         outcome, seconds = kept(part, lambda: unlearn(method, part))
-        findings, audit_seconds = _findings(part, prepare, lambda: audit(outcome, part))
+        findings, audit_seconds = _findings(part, prepare, lambda: audit(method, outcome, part))
     except NumericsError as error:
         failed = Failed(error.code, str(error), time.monotonic() - started)
         part.save(FAILURE, ({}, _written(part, failed._asdict())))

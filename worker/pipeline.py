@@ -26,7 +26,7 @@ from app.domain.drift import FROM_SCRATCH, Drift
 from app.domain.findings import Finding as Judged
 from app.domain.lifecycle import JobKind, RequestStatus
 from app.domain.policy import policy_of
-from app.domain.report import Cost, Measured, Own
+from app.domain.report import Cost, Measured, NotMeasured, Own, Rung
 from app.forget_requests import service as forget_requests
 from app.jobs import queries
 from app.jobs import service as jobs
@@ -34,6 +34,7 @@ from app.models import golds as kept_golds
 from app.models import service as models
 from app.tables import AuditReport, Dataset, Job, Model, ModelVersion
 from worker import artifacts, registry
+from worker.again import again
 from worker.comparison import check_independent, comparison_of, not_measured
 from worker.datasets import validate
 from worker.figures.draw import draw
@@ -138,8 +139,9 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         _requests_are(job_id, fence, RequestStatus.VERIFYING)
         golds()
 
-    def audit(outcome: Outcome, part: Run) -> list[Judged]:
-        bench = replace(bench_of(case, problem, outcome, golds().models, part), trained=trained)
+    def audit(method: MethodParams, outcome: Outcome, part: Run) -> list[Judged]:
+        bench = bench_of(case, problem, outcome, golds().models, part)
+        bench = replace(bench, trained=trained, again=again(case, problem, method, run))
         return [reported(finding, seed=case.request.seed) for finding in _audit(case, bench)]
 
     policy = policy_of(case.request.policy).judging
@@ -172,6 +174,7 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         environment=environment(),
         rungs=climbed.rungs,
         figures=figures,
+        not_measured=_unmeasured(run.notes, climbed.rungs),
     )
     fresh = _written(golds(), run)
     _publish_version(
@@ -309,6 +312,17 @@ def _own(case: Case, bench: Bench) -> dict[str, Own]:
         return Own(samples=len(share), before=right[0], after=right[1], gold=gold)
 
     return {request_id: own(share) for request_id, share in case.shares.items()}
+
+
+def _unmeasured(notes: Mapping[str, Fact], rungs: Sequence[Rung]) -> list[NotMeasured]:
+    """What metrics said of the published rung instead of a number."""
+    number, rung = next((number, rung) for number, rung in enumerate(rungs, 1) if rung.published)
+    start, end = f"rung_{number}_{rung.method['name']}.", ".not_measured"
+    return [
+        NotMeasured(metric=key.removeprefix(start).removesuffix(end), reason=str(reason))
+        for key, reason in notes.items()
+        if key.startswith(start) and key.endswith(end)
+    ]
 
 
 def _drift(case: Case, problem: Problem, climbed: Climbed) -> Drift:

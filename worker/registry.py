@@ -48,6 +48,7 @@ from app.metrics.lira import LiraParams
 from app.metrics.mia import MiaParams
 from app.metrics.mia_confidence import MiaConfidenceParams
 from app.metrics.mia_reference import MiaReferenceParams
+from app.metrics.neurips_2023 import Neurips2023Params
 from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
@@ -98,6 +99,7 @@ from worker.metrics.lira import lira
 from worker.metrics.mia import mia
 from worker.metrics.mia_confidence import mia_confidence
 from worker.metrics.mia_reference import mia_reference
+from worker.metrics.neurips_2023 import neurips_2023
 from worker.metrics.relearn import relearn
 from worker.metrics.rmia import rmia
 from worker.metrics.tow import tow
@@ -162,6 +164,7 @@ METRICS: Mapping[type[MetricParams], Callable[[Bench, Any], list[Finding]]] = {
     WeightDistanceParams: weight_distance,
     TowParams: tow,
     UnlearningErrorParams: unlearning_error,
+    Neurips2023Params: neurips_2023,
 }
 ARCHITECTURES: Mapping[type[ArchitectureParams], Callable[[Any, int], Any]] = {
     MlpParams: mlp.build,

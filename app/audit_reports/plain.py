@@ -94,6 +94,8 @@ MEASURES = {
     "verification_error": "distance of the weights to those of retrained models; gold: between two of these",
     "unlearning_error": "how far the weights can be from retrained ones, as foretold from how they were trained",
     "tow": "closeness to a retrained model on all sets at once; 1 is equal",
+    "forgetting_quality": "how alike many runs of the method and many retrainings answer D_f; 0: each sample tells",
+    "challenge_score": "forgetting quality times the accuracies kept on D_r and held-out data, relative to retraining",
 }
 
 

@@ -47,6 +47,7 @@ from app.metrics.lira import LiraParams
 from app.metrics.mia import MiaParams
 from app.metrics.mia_confidence import MiaConfidenceParams
 from app.metrics.mia_reference import MiaReferenceParams
+from app.metrics.neurips_2023 import Neurips2023Params
 from app.metrics.relearn import RelearnParams
 from app.metrics.rmia import RmiaParams
 from app.metrics.tow import TowParams
@@ -104,6 +105,7 @@ METRICS = (
     WeightDistanceParams,
     TowParams,
     UnlearningErrorParams,
+    Neurips2023Params,
 )
 DEFAULT_METRICS = METRICS[:7]
 """What an audit measures unless it is asked for something else: all that the verdict and its sentences are made of."""
@@ -154,7 +156,8 @@ AnyMetric = Annotated[
     | DivergenceParams
     | WeightDistanceParams
     | TowParams
-    | UnlearningErrorParams,
+    | UnlearningErrorParams
+    | Neurips2023Params,
     Field(discriminator="name"),
 ]
 AnyArchitecture = Annotated[

@@ -56,6 +56,7 @@ class AuditNeed(StrEnum):
     RECIPE = "recipe"  # how the model was trained
     SGD = "sgd"  # that it was trained by SGD
     INITIAL_WEIGHTS = "initial_weights"  # the weights before training, or the seed that builds them
+    METHOD = "method"  # what made the model after, to be carried out again: a forget request, no stand-alone audit
 
 
 class Params(BaseModel):

@@ -17,11 +17,19 @@ WORDS: Mapping[AuditNeed, str] = {
     AuditNeed.RECIPE: "the training recipe of the model",
     AuditNeed.SGD: "a model that was trained by SGD",
     AuditNeed.INITIAL_WEIGHTS: "the weights before training: upload them, or state initial_seed in the recipe",
+    AuditNeed.METHOD: "the method, to carry it out again: name it in the audit of a forget request",
 }
 
 
 def check(
-    session: Session, audit: AuditIn, kind: Kind, model: Model, dataset: Dataset, audited: Sequence[ModelVersion]
+    session: Session,
+    audit: AuditIn,
+    kind: Kind,
+    model: Model,
+    dataset: Dataset,
+    audited: Sequence[ModelVersion],
+    *,
+    of_request: bool = False,
 ) -> None:
     """Refuse what could not be measured, and gold models that are none.
 
@@ -34,6 +42,7 @@ def check(
         model: whose versions are audited.
         dataset: that it was trained on.
         audited: the versions, the one before first.
+        of_request: of a forget request, whose method is at hand.
 
     Raises:
         Invalid: names the fields.
@@ -48,6 +57,8 @@ def check(
             message = "This gold version shares weights with a version that is audited: it is no independent model."
             raise invalid_field(pointer, message, code="gold_shares_weights")
     there = _there(audit, model, dataset, audited[0])
+    if of_request:
+        there |= {AuditNeed.METHOD}
     unmet = [
         FieldError(f"/audit/metrics/{place}", f"{metric.name} {why}.")
         for place, metric in enumerate(audit.metrics)

@@ -89,7 +89,7 @@ def submit(
     choice = choose(wanted, kind, _in_time(stock_of(session, wish.target, model, version, dataset)))
     policy = policies.get(model)
     _check_policy(wish.audit, policy)
-    audits.check(session, wish.audit, kind, model, dataset, [version])
+    audits.check(session, wish.audit, kind, model, dataset, [version], of_request=True)
     free, covered = tombstones.not_yet_claimed(session, version, dataset.id, asked_for, kind)
     _check_something_stays(session, model, dataset, free, kind)
     request = ForgetRequest(

@@ -78,7 +78,7 @@ class Rungs:
         weights = torch.Generator().manual_seed(len(name))
         return Outcome({"w": torch.randn(3, generator=weights)}, {"made_by": name, "x": 1 / 3}, frozenset({len(name)}))
 
-    def audit(self, outcome: Outcome, run: Run) -> list[Finding]:
+    def audit(self, _: MethodParams, outcome: Outcome, run: Run) -> list[Finding]:
         run.progress("logits", 1, 1, "batches")
         name = str(outcome.facts["made_by"])
         self.audited.append(name)

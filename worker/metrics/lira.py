@@ -5,14 +5,13 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from app.metrics.lira import LiraParams
-from worker.attacks import TIMES, Attack, Sides, losses, prepared
+from worker.attacks import TIMES, Attack, Sides, logit, losses, prepared
 from worker.intervals import Scores
 from worker.numerics.outcome import Bench, Finding, Model
 from worker.references import Source, references, shadows
 from worker.scoring import Score, area_finding, rate_finding
 
 Matrix = NDArray[np.float64]
-SMALLEST_LOSS = 1e-12  # nats: below, a confidence is 1 to float64's last digits and its logit infinite
 
 
 def lira(bench: Bench, params: LiraParams) -> list[Finding]:
@@ -94,12 +93,6 @@ def _offline(bench: Bench, attack: Attack, params: LiraParams) -> tuple[Score | 
 def shown(phis: Matrix, by: NDArray[np.bool_]) -> Matrix:
     """φ of those models that are marked, of every sample equally many: `(models, N)` to `(marked, N)`."""
     return phis.T[by.T].reshape(phis.shape[1], -1).T
-
-
-def logit(loss: Scores) -> Scores:
-    """φ = log(p / (1 − p)) with p = e^(−ℓ), exact also where p is close to 1; any shape."""
-    clipped = np.maximum(loss, SMALLEST_LOSS)
-    return np.asarray(-clipped - np.log(-np.expm1(-clipped)))
 
 
 def standardised(phi: Scores, mean: Scores, deviation: float | Scores) -> Scores:

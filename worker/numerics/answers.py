@@ -5,7 +5,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from worker.numerics import evaluation
+from worker.numerics.examples import Examples
 from worker.numerics.outcome import Bench, Model
+from worker.numerics.run import Run
 
 LARGEST_LOSS = 400.0  # nats; Kurmanji et al. clip there, and a silenced class has an infinite loss
 
@@ -25,9 +27,17 @@ def answers(bench: Bench, model: Model, name: str) -> Answers:
     """
     key = id(model), name
     if key not in bench.asked:
-        examples = bench.sets[name]
-        logits = evaluation.logits(model, examples, run=bench.run)
-        loss = evaluation.per_sample_loss(logits, examples.labels).clamp(max=LARGEST_LOSS)
-        bench.asked[key] = model, Answers(logits.argmax(1) == examples.labels, loss)  # keeps the model: ids are reused
+        bench.asked[key] = model, answered(model, bench.sets[name], bench.run)  # keeps the model: ids are reused
     found: Answers = bench.asked[key][1]
     return found
+
+
+def answered(model: Model, examples: Examples, run: Run) -> Answers:
+    """The model's answers, not kept: for models of which there are many.
+
+    Raises:
+        EmptyExamples: there are no examples.
+    """
+    logits = evaluation.logits(model, examples, run=run)
+    loss = evaluation.per_sample_loss(logits, examples.labels).clamp(max=LARGEST_LOSS)
+    return Answers(logits.argmax(1) == examples.labels, loss)

@@ -1,8 +1,8 @@
 """What an unlearning method returns, and what a metric returns."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from worker.numerics.examples import Examples
 from worker.numerics.recipe import Recipe
@@ -34,6 +34,15 @@ class Outcome:
     silenced: frozenset[int] = frozenset()
 
 
+class Again(NamedTuple):
+    """The request once more: from the number of a repetition, which has a seed of its own, and a run to a model."""
+
+    unlearned: Callable[[int, Run], Model]  # by the request's method, from the deployed weights
+    retrained: Callable[[int, Run], Model]  # by the recipe, without what is forgotten
+    random: bool  # whether the method gives other weights with another seed
+    whole: Run  # what is kept here serves whatever is audited by the same job
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a metric measures on: the models side by side, and the sets by name.
@@ -53,6 +62,7 @@ class Bench:
     run: Run
     recipe: Recipe | None = None  # for metrics that train models of their own
     initial: Weights | None = None  # weights before training
+    again: Again | None = None  # None: nobody knows how `after` was made
     asked: dict[tuple[int, str], Any] = field(default_factory=dict, compare=False, repr=False)
     """What models answered so far: see `worker.numerics.answers`. Never shared between benches."""
     trained: dict[str, tuple[Model, ...]] = field(default_factory=dict, compare=False, repr=False)

@@ -78,3 +78,32 @@ class Part:
     def saved(self, name: str) -> Checkpoint | None:
         """Find it under the longer name."""
         return self.whole.saved(f"{self.name}.{name}")
+
+
+TURN = "turn"
+"""Fact of every checkpoint of a turn."""
+
+
+class Turn(Part):
+    """A part that is done many times over: only the checkpoints of this time count, and they replace the last one's."""
+
+    def __init__(self, whole: Run, name: str, number: int) -> None:
+        super().__init__(whole, name)
+        self.number = number
+
+    def progress(self, phase: str, completed: int, total: int, unit: str) -> None:
+        """Pass it on, with the turn's number before the phase's name."""
+        super().progress(f"{self.number}.{phase}", completed, total, unit)
+
+    def note(self, name: str, value: Fact) -> None:
+        """Say nothing: what the method notes was noted when it was carried out for the request."""
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Keep it in place of an earlier turn's."""
+        tensors, facts = checkpoint
+        super().save(name, (tensors, {**facts, TURN: self.number}))
+
+    def saved(self, name: str) -> Checkpoint | None:
+        """Find it, if it is this turn's."""
+        found = super().saved(name)
+        return found if found is not None and found[1].get(TURN) == self.number else None

@@ -107,6 +107,13 @@ def test_a_metric_whose_needs_are_missing_says_which(lone: Rig) -> None:
     assert lone.post("/audit-reports", json=wish(before, after)).status_code == 202  # by default: what can be
 
 
+def test_a_metric_that_must_carry_out_the_method_again_belongs_to_a_forget_request(lone: Rig) -> None:
+    before, after = lone.deployed(), second(lone)
+    named = wish(before, after, audit={"metrics": [{"name": "accuracy"}, {"name": "neurips_2023"}]})
+    told = problem(lone.post("/audit-reports", json=named), 422, "metric_needs_unmet", "/audit/metrics/1")
+    assert "forget request" in told["errors"][0]["message"]
+
+
 def test_another_scope_is_needed_to_ask_than_to_read(lone: Rig) -> None:
     before, after = lone.deployed(), second(lone)
     reader = lone.with_scopes("audit-reports:read")

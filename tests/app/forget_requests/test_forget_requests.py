@@ -382,6 +382,7 @@ def test_a_gold_version_with_the_weights_of_the_deployed_one_is_refused(lone: Ri
         ({"name": "lira", "references": "shadows"}, "needs the training recipe"),
         ({"name": "unlearning_error"}, "SGD"),
         ({"name": "relearn"}, "does not serve requests of kind samples"),
+        ({"name": "neurips_2023"}, "needs the training recipe of the model."),
     ],
     ids=lambda value: value["name"] if isinstance(value, dict) else "",
 )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.metrics.lira import LiraParams
-from worker.metrics.lira import common_deviation, lira, logit, offline, online
+from worker.attacks import logit
+from worker.metrics.lira import common_deviation, lira, offline, online
 from worker.numerics.outcome import Bench
 
 MakeBench = Callable[..., Bench]
