@@ -48,7 +48,7 @@ SLOW = 10  # times plain: such a row runs in the first rounds only
 TIMEOUT_SECONDS = 1200  # for one row alone, compilation included
 EXACT = 1e-4
 """Largest normwise error of float32 against float64, where no rounding has flipped a kink."""
-LOOP = "loop"
+LOOP, REGISTRATION = "loop", "registration"
 PEERS = [row for row in ROWS if row not in {PLAIN, OURS, EAGER}]
 
 
@@ -73,18 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kinds = {**KINDS, **(ON_CUDA if options.device == "cuda" else {})}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # so that compilation is measured, not remembered
-        whole = options.device == "cpu" and not options.models
-        registration = _registration(options.data / "fashion-mnist", effort) if whole else {}
-        models = {name: measured(name, kinds[name], effort, options.device) for name in options.models or kinds}
+        parts = options.only or ([REGISTRATION] if options.device == "cpu" else []) + [*kinds]
+        registration = _registration(options.data / "fashion-mnist", effort) if REGISTRATION in parts else {}
+        models = {name: measured(name, kinds[name], effort, options.device) for name in parts if name != REGISTRATION}
     figures = {"models": models, **registration}
     print(table(models))
     if not options.quick:
-        store("fisher" if options.device == "cpu" else f"fisher-{options.device}", figures, began_in)
+        store("fisher" if options.device == "cpu" else f"fisher-{options.device}", figures, parts, began_in)
     print(json.dumps(figures))
 
 
-def store(stem: str, figures: Mapping[str, Any], began_in: Mapping[str, Any]) -> None:
-    """Put what was measured beside what was measured before of other models, and draw all of them."""
+def store(stem: str, figures: Mapping[str, Any], parts: Sequence[str], began_in: Mapping[str, Any]) -> None:
+    """Put the parts that were measured beside the others as they were, and draw all models."""
     path = RESULTS / f"{stem}.json"
     result = json.loads(path.read_text()) if path.exists() else {}
     result |= {
@@ -92,7 +92,7 @@ def store(stem: str, figures: Mapping[str, Any], began_in: Mapping[str, Any]) ->
         "inputs": "random, from a fixed seed; registration: Fashion-MNIST",
         **figures,
         "models": {**result.get("models", {}), **figures["models"]},
-        "environment": {**result.get("environment", {}), **dict.fromkeys(figures["models"], began_in)},
+        "environment": {**result.get("environment", {}), **dict.fromkeys(parts, began_in)},
     }
     path.write_text(json.dumps(result, indent=1) + "\n")
     if find_spec("matplotlib"):
@@ -294,7 +294,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small batches, few rounds; nothing is stored")
     only = "only these; what is stored of the others stays"
-    parser.add_argument("--models", nargs="+", choices=[*KINDS, *ON_CUDA], help=only)
+    parser.add_argument("--only", nargs="+", choices=[REGISTRATION, *KINDS, *ON_CUDA], help=only)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: two large networks more")
     data = Path(os.environ.get("UNLEARN_BENCH_DATA", "../shared/data"))
     parser.add_argument("--data", type=Path, default=data, help="folder with fashion-mnist/")
