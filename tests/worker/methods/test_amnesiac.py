@@ -9,7 +9,9 @@ from app.architectures.mlp import MlpParams
 from app.architectures.sisa import SisaNetworkParams
 from app.core.params import Deployed, Kind, Need
 from app.methods.amnesiac import AmnesiacParams
+from app.methods.finetune import FinetuneParams
 from tests.worker.methods.conftest import build, cloud
+from worker import pipeline
 from worker.methods.amnesiac import amnesiac
 from worker.numerics.deltas import NOBODY, Deltas
 from worker.numerics.errors import EmptyExamples, NothingToDo
@@ -93,3 +95,10 @@ def test_an_empty_set_is_refused(problems: dict[Pattern, Problem], part: str) ->
     nothing = cloud(1, 3).at(torch.arange(0))
     with pytest.raises(EmptyExamples, match="empty"):
         amnesiac(replace(problems["A"], **{part: nothing}), AmnesiacParams())  # type: ignore[arg-type]
+
+
+def test_only_what_it_made_itself_is_still_a_sum_of_steps(problems: dict[Pattern, Problem]) -> None:
+    """A ladder may have had the deltas for a rung that was not published."""
+    problem = by_hand(problems["A"], 1)
+    assert pipeline._taken(problem, AmnesiacParams()) == [0, 1]
+    assert pipeline._taken(problem, FinetuneParams()) is None
