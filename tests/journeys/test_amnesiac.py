@@ -18,7 +18,7 @@ from app.tables import Tenant
 from tests.conftest import Home, sqlite_home
 from tests.journeys import material
 from tests.journeys.service import Api, running
-from worker import train
+from worker import registry, train
 
 MODEL = {
     **material.model_in("reader"),
@@ -76,9 +76,9 @@ def less(folder: Path, *ids: int) -> dict[str, torch.Tensor]:
     hit = torch.isin(found["positions"], torch.tensor(ids)).any(1)
     assert 0 < hit.sum() < len(hit)
     names = list(load_file(folder / "initial-weights.safetensors"))
-    order = [name for name, _ in train.registry.builder(material.ARCHITECTURE)(0).named_parameters()]
+    order = [name for name, _ in registry.builder(material.ARCHITECTURE)(0).named_parameters()]
     assert sorted(names) == sorted(order)
-    pieces = found["deltas"][hit].double().sum(0).split([left[name].numel() for name in order])
+    pieces = torch.split(found["deltas"][hit].double().sum(0), [left[name].numel() for name in order])
     return {name: (left[name] - piece.view_as(left[name])).float() for name, piece in zip(order, pieces, strict=True)}
 
 
