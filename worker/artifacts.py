@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
+from worker.numerics.deltas import Deltas
 from worker.numerics.fisher import Fisher
 from worker.numerics.weights import Weights
 
@@ -109,6 +111,34 @@ def read_fisher(path: Path, *, sha256: str) -> tuple[Fisher, Tensor]:
         weights_sha256=facts["weights_sha256"],
         data_sha256=facts["data_sha256"],
     ), excluded
+
+
+def write_deltas(path: Path, deltas: Tensor, positions: Tensor, *, data_sha256: str) -> str:
+    """Store the steps of a training, `(K, P)` float32 and `(K, B)` int64, and the data that the positions are of."""
+    facts = json.dumps({"data_sha256": data_sha256})
+    return write(path, {"deltas": deltas, "positions": positions}, {"facts": facts})
+
+
+def read_deltas(path: Path, *, sha256: str) -> tuple[Deltas, str]:
+    """The steps, each read when it is asked for, and the digest of the data that their positions are of.
+
+    Raises:
+        Invalid: another digest, or it does not say of which data.
+    """
+    if sha256_of(path) != sha256:
+        raise Invalid("the stored deltas are not those that were registered", code="digest_mismatch")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            return Deltas(file.get_tensor("positions"), partial(_delta, path)), str(facts["data_sha256"])
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise Invalid(f"not deltas with the data_sha256 of their data: {error}", code="deltas_differ") from error
+
+
+def _delta(path: Path, step: int) -> Tensor:
+    with safe_open(path, framework="pt") as file:
+        row: Tensor = file.get_slice("deltas")[step]
+        return row
 
 
 def digest_of(document: object) -> str:

@@ -34,6 +34,7 @@ from app.transforms.mask import MaskParams
 from worker import artifacts, registry
 from worker.datasets import Manifest, examples_at, read_index
 from worker.numerics import augmentation
+from worker.numerics.deltas import Deltas
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Change, Examples, Normalisation
 from worker.numerics.fisher import Fisher, fisher_diagonal
@@ -199,6 +200,7 @@ class Case:
         return artifacts.digest_of(
             {
                 "weights": [base.weights_sha256, base.initial_weights_sha256, base.fisher_sha256],
+                "deltas": [base.deltas_sha256, base.deltas_taken],
                 "silenced": list(base.silenced_classes),
                 "golds": [gold.weights_sha256 for gold in self.golds],
                 "data": self.data.digest,
@@ -319,7 +321,8 @@ def problem_of(case: Case, run: Run) -> Problem:
         held_out=_held_out(case),
         transform=case.trigger,
         fisher=_fisher_without(case, build, old, gone, run),
-        initial=_initial(case, build),
+        initial=initial_of(case.model, case.base, build),
+        deltas=_deltas(case),
         recipe=_recipe(case.model),
         forgotten_class=case.label,
         run=run,
@@ -372,14 +375,33 @@ def _known(case: Case) -> Tensor:
     return ~torch.isin(case.data.index["labels"], torch.tensor(case.gone_classes, dtype=torch.int64))
 
 
-def _initial(case: Case, build: Build) -> Weights | None:
-    base, recipe = case.base, case.model.recipe or {}
-    if base.initial_weights_path:
+def initial_of(model: Model, version: ModelVersion, build: Build) -> Weights | None:
+    """The weights before training: the stored ones, checked, or those of the recipe's seed."""
+    if version.initial_weights_path:
         return artifacts.read_weights(
-            Path(base.initial_weights_path), sha256=base.initial_weights_sha256 or "", skeleton=build(0)
+            Path(version.initial_weights_path), sha256=version.initial_weights_sha256 or "", skeleton=build(0)
         )
-    seed = recipe.get("initial_seed")
+    seed = (model.recipe or {}).get("initial_seed")
     return None if seed is None else build(seed).state_dict()
+
+
+def deltas_of(version: ModelVersion, data: Data) -> Deltas | None:
+    """What each step of the training did, and which of the steps the version still contains.
+
+    Raises:
+        Invalid: another digest, or they were recorded on other data.
+    """
+    if version.deltas_path is None:
+        return None
+    deltas, data_sha256 = artifacts.read_deltas(Path(version.deltas_path), sha256=version.deltas_sha256 or "")
+    if data_sha256 != data.dataset.sha256:
+        raise Invalid("the deltas were recorded on other data than the model's data set", code="deltas_differ")
+    return replace(deltas, taken=frozenset(version.deltas_taken or []))
+
+
+def _deltas(case: Case) -> Deltas | None:
+    needed = any(Need.DELTAS in method.needs(case.kind) for method in case.ladder)
+    return deltas_of(case.base, case.data) if needed else None
 
 
 def _recipe(model: Model) -> Recipe | None:

@@ -30,6 +30,7 @@ from app.domain.report import Cost, Measured, NotMeasured, Own, Rung
 from app.forget_requests import service as forget_requests
 from app.jobs import queries
 from app.jobs import service as jobs
+from app.methods.amnesiac import AmnesiacParams
 from app.models import golds as kept_golds
 from app.models import service as models
 from app.tables import AuditReport, Dataset, Job, Model, ModelVersion
@@ -40,16 +41,28 @@ from worker.datasets import validate
 from worker.figures.draw import draw
 from worker.golds import Gold, Golds, environment, golds_of
 from worker.ladder import Climbed, climb, name_of, timed
-from worker.loading import Case, Data, build_of, case_of, manifest_of, problem_of, sets_of, weights_of
+from worker.loading import (
+    Case,
+    Data,
+    build_of,
+    case_of,
+    deltas_of,
+    initial_of,
+    manifest_of,
+    problem_of,
+    sets_of,
+    weights_of,
+)
 from worker.numerics.answers import answers
+from worker.numerics.deltas import NOBODY, Deltas, check_deltas
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import Fisher, fisher_diagonal
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.outcome import Model as Answering
-from worker.numerics.problem import Problem
+from worker.numerics.problem import Problem, required
 from worker.numerics.run import Fact, Run
-from worker.numerics.weights import network_with, relative_change
+from worker.numerics.weights import Build, Weights, network_with, relative_change
 from worker.reported import reported
 from worker.search import search
 
@@ -85,13 +98,21 @@ def validate_version(job_id: str, fence: int, run: Attempt) -> None:
     with reading() as session:
         version = session.get_one(ModelVersion, session.get_one(Job, job_id).subject_id)
         model = session.get_one(Model, version.model_id)
+        data = Data(session.get_one(Dataset, model.dataset_id), model)
     build = build_of(model)
-    weights_of(version, build)
-    if version.initial_weights_path:
-        path = Path(version.initial_weights_path)
-        artifacts.read_weights(path, sha256=version.initial_weights_sha256 or "", skeleton=build(0))
+    weights, initial = weights_of(version, build), initial_of(model, version, build)
+    deltas = deltas_of(version, data)
+    if deltas is not None:
+        _check_deltas(deltas, data, required(initial, "the initial weights"), weights, build)
     with _publishing(job_id, fence, run) as session:
         models.settle_version(session, version.id)
+
+
+def _check_deltas(deltas: Deltas, data: Data, initial: Weights, weights: Weights, build: Build) -> None:
+    seen = deltas.positions[deltas.positions != NOBODY]
+    if not torch.isin(seen, data.index["positions"][data.index["train"]]).all():
+        raise Invalid("the deltas name positions that hold no training sample", code="deltas_differ")
+    check_deltas(deltas, initial, weights, build(0))
 
 
 def compute_fisher(job_id: str, fence: int, run: Attempt) -> None:
@@ -177,9 +198,7 @@ def unlearn(job_id: str, fence: int, run: Attempt) -> None:
         not_measured=_unmeasured(run.notes, climbed.rungs),
     )
     fresh = _written(golds(), run)
-    _publish_version(
-        job_id, fence, run, case, climbed.outcome, measured, _own(case, bench), _drift(case, problem, climbed), fresh
-    )
+    _publish_version(job_id, fence, run, case, problem, climbed, measured, _own(case, bench), fresh)
 
 
 def audit_versions(job_id: str, fence: int, run: Attempt) -> None:
@@ -333,18 +352,26 @@ def _drift(case: Case, problem: Problem, climbed: Climbed) -> Drift:
     return before.after(name_of(climbed.method), relative_change(problem.old, climbed.outcome.weights), lost)
 
 
+def _taken(problem: Problem, method: MethodParams) -> list[int] | None:
+    """The recorded steps that the new weights lack; None if they are no sum of steps any more."""
+    if not isinstance(method, AmnesiacParams) or problem.deltas is None or problem.forget is None:
+        return None
+    return sorted(problem.deltas.taken | set(problem.deltas.seeing(problem.forget.positions)))
+
+
 def _publish_version(
     job_id: str,
     fence: int,
     run: Attempt,
     case: Case,
-    outcome: Outcome,
+    problem: Problem,
+    climbed: Climbed,
     measured: Measured,
     own: Mapping[str, Own],
-    drift: Drift,
     fresh: Sequence["_Written"],
 ) -> None:
-    version_id = new_id("mv")
+    version_id, outcome = new_id("mv"), climbed.outcome
+    drift, taken = _drift(case, problem, climbed), _taken(problem, climbed.method)
     path = run.folder / "weights.safetensors"
     sha256 = artifacts.write(path, outcome.weights)
     with _publishing(job_id, fence, run) as session:
@@ -364,6 +391,7 @@ def _publish_version(
             silenced_classes=sorted(outcome.silenced | set(base.silenced_classes)),
             held=held,
             drift=drift,
+            deltas_taken=taken,
         )
         forget_requests.settle_method(requests, measured.rungs)
         report_ids = [new_id("ar") for _ in requests]

@@ -12,6 +12,7 @@ from app.architectures.text_bag import TextBagParams
 from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams, MethodParams, MetricParams, TransformParams
+from app.methods.amnesiac import AmnesiacParams
 from app.methods.amun import AmunParams
 from app.methods.bad_teacher import BadTeacherParams
 from app.methods.certified_removal import CertifiedRemovalParams
@@ -63,6 +64,7 @@ from app.transforms.phrase import PhraseParams
 from app.transforms.tile import TileParams
 from worker.architectures import mlp, resnet18, small_cnn, text_bag, vgg16, vit
 from worker.architectures.sisa import build as build_shards
+from worker.methods.amnesiac import amnesiac
 from worker.methods.amun import amun
 from worker.methods.bad_teacher import bad_teacher
 from worker.methods.certified_removal import certified_removal
@@ -121,6 +123,7 @@ class Pair(NamedTuple):
 
 # The values take the parameters of their key; the type system cannot say so of a dictionary.
 METHODS: Mapping[type[MethodParams], Callable[[Problem, Any], Outcome]] = {
+    AmnesiacParams: amnesiac,
     AmunParams: amun,
     BadTeacherParams: bad_teacher,
     CertifiedRemovalParams: certified_removal,

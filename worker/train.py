@@ -3,10 +3,10 @@
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import torch
@@ -25,10 +25,13 @@ from worker import artifacts, registry
 from worker.checkpoints import read_checkpoint, write_checkpoint
 from worker.datasets import SPLITS, Facts, Manifest, examples_at, read_index, validate
 from worker.loading import normalisation_of, recipe_of
+from worker.numerics.deltas import Recorder, check_deltas, check_size
+from worker.numerics.descent import steps_per_epoch
 from worker.numerics.errors import EmptyExamples, NumericsError
 from worker.numerics.evaluation import logits
 from worker.numerics.examples import Examples
 from worker.numerics.outcome import Model
+from worker.numerics.recipe import Recipe
 from worker.numerics.run import Checkpoint, Fact, Quiet, Run
 from worker.numerics.training import train
 from worker.numerics.weights import Weights, weights_of
@@ -52,9 +55,21 @@ curl -s -X POST $URL/models/{name}/versions -H "Authorization: Bearer $KEY" \\
   -H 'Content-Type: application/octet-stream' --data-binary @{out}/weights.safetensors
 ```
 
+{deltas}\
 The Fisher diagonal the service computes itself. `initial_seed` in model.json stands for the weights before training;
 initial-weights.safetensors holds them, for `PUT $URL/models/{name}/versions/mv_…/initial-weights`.
 """
+
+DELTAS = """\
+For `amnesiac`, send instead of the weights where they and the deltas lie on the service's machine:
+
+```sh
+curl -s -X POST $URL/models/{name}/versions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+  -d '{{"path": "{folder}/weights.safetensors", "deltas_path": "{folder}/deltas.safetensors"}}'
+```
+
+"""
+LARGEST_DELTAS_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,8 @@ class Wish:
     dataset: DatasetIn
     model: ModelIn  # its recipe holds the seed
     budget_bytes: int
+    deltas_bytes: int | None = None
+    """How large a file may become of what every step did; None: nothing is recorded."""
 
     @property
     def seed(self) -> int:
@@ -83,7 +100,16 @@ class Wish:
             "classes": self.dataset.classes,
             "model": self.model.model_dump(mode="json"),
             "memory_budget_bytes": self.budget_bytes,
+            **({} if self.deltas_bytes is None else {"record_deltas": True}),
         }
+
+
+class Trained(NamedTuple):
+    """What training came to."""
+
+    weights: Weights
+    accuracies: dict[str, float]
+    recorded: Recorder | None
 
 
 class Watched(Quiet):
@@ -132,11 +158,18 @@ def main(
     memory_budget_bytes: Annotated[
         int, typer.Option(min=1_000_000, help="Decoded inputs beyond it are streamed, in another order.")
     ] = 2_000_000_000,
+    record_deltas: Annotated[  # noqa: FBT002 - typer's way of an option
+        bool, typer.Option("--record-deltas", help="Write what every step did, for the method amnesiac.")
+    ] = False,
+    largest_deltas_bytes: Annotated[
+        int, typer.Option(min=1, help="A larger file than this, steps × 4 bytes × weights, is refused beforehand.")
+    ] = LARGEST_DELTAS_BYTES,
 ) -> None:
     """Train a network by a recipe. Killed, the same command goes on where it was, to the same weights bit for bit."""
     try:
         wish = wish_of(_read(dataset, DatasetIn), _read(model, ModelIn), seed=seed, budget_bytes=memory_budget_bytes)
-        said = carry_out(wish, out, dataset)
+        recording = replace(wish, deltas_bytes=largest_deltas_bytes) if record_deltas else wish
+        said = carry_out(recording, out, dataset)
     except Problem as problem:
         for error in problem.errors:
             err.print(f"{error.pointer}: {error.message}", markup=False, highlight=False)
@@ -185,28 +218,55 @@ def carry_out(wish: Wish, out: Path, named: Path) -> str:
         check_fit(wish.model, kind=facts.input_kind, shape=facts.input_shape, classes=wish.dataset.classes)
         _check_same(unfinished, wish.asked(facts.sha256))
         splits = _splits(wish, facts, read_index(unfinished / "index.sqlite"))
-        weights, accuracies = trained(wish, splits, run)
-    said = _write(out, wish, facts, weights, accuracies, named)
+        done = trained(wish, splits, run, unfinished)
+    said = _write(out, wish, facts, done, named)
     shutil.rmtree(unfinished)
     return said
 
 
-def trained(wish: Wish, splits: dict[str, Examples], run: Run) -> tuple[Weights, dict[str, float]]:
-    """The weights, and the accuracy on every split that there is.
+def trained(wish: Wish, splits: dict[str, Examples], run: Run, folder: Path) -> Trained:
+    """The weights, the accuracy on every split that there is, and what every step did, if that is recorded.
 
     Raises:
+        Invalid: the training of such a network is not recorded.
         EmptyExamples: there is no training split.
-        NumericsError: it diverged.
+        NumericsError: it diverged, or the deltas would be too large.
     """
     if "train" not in splits or wish.model.recipe is None:
         raise EmptyExamples("the data set has no sample in its split train: there is nothing to learn from")
     build = registry.builder(wish.model.architecture)
-    weights = train(build, recipe_of(wish.model.recipe), splits["train"], seed=wish.seed, run=run)
+    recipe, examples = recipe_of(wish.model.recipe), splits["train"]
+    recorder = None if wish.deltas_bytes is None else _recorder(wish, recipe, examples, run, folder)
+    watch = None if recorder is None else recorder.watch
+    weights = train(build, recipe, examples, seed=wish.seed, run=recorder or run, watch=watch)
+    if recorder is not None:
+        check_deltas(recorder.recorded, build(wish.seed).state_dict(), weights, build(0))
     accuracies = {}
     for name, examples in splits.items():
         answers = logits(Model(build, weights), examples, run=run, phase=f"measure on {name}").argmax(1)
         accuracies[name] = float((answers == examples.labels).double().mean())
-    return weights, accuracies
+    return Trained(weights, accuracies, recorder)
+
+
+def _recorder(wish: Wish, recipe: Recipe, examples: Examples, run: Run, folder: Path) -> Recorder:
+    """It writes into files beside the checkpoints, so that an attempt that goes on finds what was recorded."""
+    architecture = wish.model.architecture
+    if architecture.isolated > 1:
+        message = "The training of shards is not recorded: sisa forgets exactly there. Leave --record-deltas out."
+        raise invalid_field("/architecture", message, code="architecture_misfit")
+    steps = recipe.epochs * steps_per_epoch((examples,), recipe.batch_size, train_mode=True)
+    largest = min(recipe.batch_size, len(examples))
+    check_size(steps, architecture.weight_count, largest, most_bytes=wish.deltas_bytes or 0)
+    return Recorder(
+        run,
+        "train",
+        _in_file(folder / "deltas.bin", steps, architecture.weight_count, torch.float32),
+        _in_file(folder / "positions.bin", steps, largest, torch.int64),
+    )
+
+
+def _in_file(path: Path, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    return torch.from_file(str(path), shared=True, size=rows * columns, dtype=dtype).view(rows, columns)
 
 
 def _splits(wish: Wish, facts: Facts, index: dict[str, Tensor]) -> dict[str, Examples]:
@@ -240,18 +300,23 @@ def _check_same(unfinished: Path, asked: dict[str, Any]) -> None:
     path.write_text(json.dumps(asked))
 
 
-def _write(out: Path, wish: Wish, facts: Facts, weights: Weights, accuracies: dict[str, float], named: Path) -> str:
+def _write(out: Path, wish: Wish, facts: Facts, done: Trained, named: Path) -> str:
     initial = weights_of(registry.builder(wish.model.architecture)(wish.seed))
     digests = {
         "initial_weights_sha256": artifacts.write(out / "initial-weights.safetensors", initial),
-        "weights_sha256": artifacts.write(out / "weights.safetensors", weights),
+        "weights_sha256": artifacts.write(out / "weights.safetensors", done.weights),
     }
+    if (recorded := done.recorded) is not None:
+        path = out / "deltas.safetensors"
+        digests["deltas_sha256"] = artifacts.write_deltas(
+            path, recorded.deltas, recorded.positions, data_sha256=facts.sha256
+        )
     (out / "model.json").write_text(json.dumps(wish.model.model_dump(mode="json"), indent=1) + "\n")
     record = {
         "seed": wish.seed,
         "data_sha256": facts.sha256,
         "samples": {split: sum(by_class.values()) for split, by_class in facts.counts.items()},
-        "accuracy": accuracies,
+        "accuracy": done.accuracies,
         **digests,
         "unlearnd": version_of("unlearnd"),
         "torch": torch.__version__,
@@ -261,7 +326,8 @@ def _write(out: Path, wish: Wish, facts: Facts, weights: Weights, accuracies: di
         name=wish.model.name,
         seed=wish.seed,
         samples=sum(facts.counts["train"].values()),
-        accuracies=", ".join(f"{value:.3f} on {split}" for split, value in accuracies.items()),
+        accuracies=", ".join(f"{value:.3f} on {split}" for split, value in done.accuracies.items()),
+        deltas="" if recorded is None else DELTAS.format(name=wish.model.name, folder=out.resolve()),
         dataset=named,
         out=out,
     )

@@ -11,6 +11,7 @@ from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.text_bag import TextBagParams
 from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
+from app.methods.amnesiac import AmnesiacParams
 from app.methods.amun import AmunParams
 from app.methods.bad_teacher import BadTeacherParams
 from app.methods.certified_removal import CertifiedRemovalParams
@@ -62,6 +63,7 @@ from app.transforms.phrase import PhraseParams
 from app.transforms.tile import TileParams
 
 METHODS = (
+    AmnesiacParams,
     AmunParams,
     BadTeacherParams,
     CertifiedRemovalParams,
@@ -113,7 +115,8 @@ ARCHITECTURES = (MlpParams, Resnet18Params, SisaNetworkParams, SmallCnnParams, T
 TRANSFORMS = (BlendParams, ColorParams, LineParams, MaskParams, PatchParams, PhraseParams, TileParams)
 
 AnyMethod = Annotated[
-    AmunParams
+    AmnesiacParams
+    | AmunParams
     | BadTeacherParams
     | CertifiedRemovalParams
     | ConsistencyParams

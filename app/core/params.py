@@ -44,6 +44,7 @@ class Need(StrEnum):
     HELD_OUT = "held_out"  # data like D, neither trained on nor audited on: split "validation"
     FISHER = "fisher"  # the stored Fisher diagonal of the version
     INITIAL_WEIGHTS = "initial_weights"  # the weights before training, or the seed that builds them
+    DELTAS = "deltas"  # what each step of the training did, and the samples of its batch
     RECIPE = "recipe"  # how the model was trained
     TRANSFORM = "transform"  # T, which adds the information that must be forgotten
 

@@ -222,6 +222,7 @@ def stock_of(
         Need.HELD_OUT: _held_out(dataset, label) > 0,
         Need.RECIPE: model.recipe is not None,
         Need.INITIAL_WEIGHTS: version.initial_weights_path is not None or recipe.get("initial_seed") is not None,
+        Need.DELTAS: version.deltas_path is not None,
         Need.TRANSFORM: getattr(target, "transform", None) is not None,
     }
     has = frozenset(need for need, found in there.items() if found)

@@ -34,6 +34,10 @@ REMEDIES: Mapping[Need, str] = {
     Need.HELD_OUT: "held-out samples (split `validation` of the data set)",
     Need.FISHER: "the stored Fisher diagonal (POST …/versions/{v}/fisher)",
     Need.INITIAL_WEIGHTS: "the initial weights (PUT …/versions/{v}/initial-weights, or recipe.initial_seed)",
+    Need.DELTAS: (
+        "the recorded deltas (`unlearn train --record-deltas`, then deltas_path of POST …/versions; a version that"
+        " another method made has none)"
+    ),
     Need.RECIPE: "the training recipe of the model",
     Need.TRANSFORM: "the transform T that adds the information (target.transform)",
 }

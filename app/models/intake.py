@@ -95,6 +95,19 @@ def check_alike(weights: Path, arrival: Arrival, *, pointer: str) -> None:
         )
 
 
+def check_deltas(arrival: Arrival, parameters: int, *, pointer: str) -> None:
+    """It holds the steps of a network of so many parameters, and a batch for each; the worker checks what they say."""
+    check_header(arrival, pointer=pointer)
+    found = read_header(arrival.path)
+    deltas, positions = found.get("deltas"), found.get("positions")
+    if deltas is None or positions is None or len(found) != 2:
+        raise invalid_field(pointer, "It holds two tensors, `deltas` and `positions`.", code="deltas_differ")
+    steps = positions.shape[0] if len(positions.shape) == 2 and positions.dtype == "I64" else 0
+    if not steps or (deltas.dtype, deltas.shape) != ("F32", (steps, parameters)):
+        message = f"`deltas` is F32 of shape [steps, {parameters}], `positions` I64 of shape [steps, batch size]."
+        raise invalid_field(pointer, message, code="deltas_differ")
+
+
 def place(arrival: Arrival, target: Path) -> None:
     """Into its final place, at once or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -108,6 +108,7 @@ def add_version(
         role=delivery.role,
         parent=delivery.parent,
         initial=delivery.initial,
+        deltas=delivery.deltas,
         sha256=delivery.sha256,
     )
     response.headers["Location"] = f"/models/{row.id}/versions/{version.id}"

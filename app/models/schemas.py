@@ -151,6 +151,9 @@ class VersionIn(_Closed):
     """A safetensors file; it is copied."""
     initial_weights_path: FilePath | None = None
     """The weights before training, with the same names, types and shapes."""
+    deltas_path: FilePath | None = None
+    """What each step of the training did, as `unlearn train --record-deltas` writes it; the weights before training
+    must be known too, so that it can be checked."""
     role: Role = "candidate"
     """`candidate`: may be deployed. `gold`: a retrained reference for audits."""
     parent: VersionId | None = None
@@ -192,6 +195,7 @@ class VersionOut(BaseModel):
     weights_sha256: str
     weights_bytes: int
     initial_weights_sha256: str | None
+    deltas_sha256: str | None
     silenced_classes: list[int]
     drift: Drift
     """What unlearning has added up to since the newest ancestor that was trained from scratch."""

@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit_log import service as audit_log
+from app.catalogue.unions import AnyArchitecture
 from app.core.db import now
 from app.core.errors import Conflict, NotFound, invalid_field
 from app.core.ids import new_id
-from app.core.params import InputKind
+from app.core.params import ArchitectureParams, InputKind
 from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.drift import Drift
@@ -19,7 +21,7 @@ from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow,
 from app.jobs import service as jobs
 from app.jobs.queries import shards_of
 from app.jobs.schemas import ProgressOut
-from app.models.intake import Arrival, check_alike, check_header, folder_of, place, wrong_digest
+from app.models.intake import Arrival, check_alike, check_deltas, check_header, folder_of, place, wrong_digest
 from app.models.schemas import (
     FisherIn,
     FisherOut,
@@ -34,6 +36,8 @@ from app.models.schemas import (
 from app.tables import Dataset, ForgetRequest, Job, Model, ModelVersion
 from app.web.pages import Page, Paging, fetch
 from app.web.text import is_id
+
+_ARCHITECTURE: TypeAdapter[ArchitectureParams] = TypeAdapter(AnyArchitecture)
 
 
 def register(session: Session, wish: ModelIn, *, tenant_id: str, actor: str) -> Model:
@@ -162,6 +166,7 @@ def add_version(
     role: Role = "candidate",
     parent: str | None = None,
     initial: Arrival | None = None,
+    deltas: Arrival | None = None,
     sha256: str | None = None,
 ) -> ModelVersion:
     """A new version from weights that have arrived; validated in the background."""
@@ -170,6 +175,8 @@ def add_version(
         raise wrong_digest("/sha256")
     if initial is not None:
         check_alike(weights.path, initial, pointer="/initial_weights_path")
+    if deltas is not None:
+        _check_deltas(model, deltas, initial)
     if parent is not None and _find_version(session, model, parent) is None:
         raise invalid_field("/parent", "This model has no such version.", code="unknown_version")
     version_id = new_id("mv")
@@ -187,6 +194,8 @@ def add_version(
         weights_bytes=weights.size,
         initial_weights_path=str(folder / "initial.safetensors") if initial else None,
         initial_weights_sha256=initial.sha256 if initial else None,
+        deltas_path=str(folder / "deltas.safetensors") if deltas else None,
+        deltas_sha256=deltas.sha256 if deltas else None,
         silenced_classes=[],
     )
     session.add(version)
@@ -196,7 +205,16 @@ def add_version(
     place(weights, folder / "weights.safetensors")
     if initial is not None:
         place(initial, folder / "initial.safetensors")
+    if deltas is not None:
+        place(deltas, folder / "deltas.safetensors")
     return version
+
+
+def _check_deltas(model: Model, deltas: Arrival, initial: Arrival | None) -> None:
+    if initial is None and (model.recipe or {}).get("initial_seed") is None:
+        message = "Deltas are checked against the weights before training: give initial_weights_path too."
+        raise invalid_field("/deltas_path", message, code="initial_weights_missing")
+    check_deltas(deltas, _ARCHITECTURE.validate_python(model.architecture).weight_count, pointer="/deltas_path")
 
 
 def add_initial_weights(session: Session, version: ModelVersion, arrival: Arrival, *, actor: str) -> ModelVersion:
@@ -341,9 +359,13 @@ def publish_version(
     silenced_classes: list[int],
     held: bool = False,
     drift: Drift | None = None,
+    deltas_taken: list[int] | None = None,
     actor: str = "worker",
 ) -> ModelVersion:
-    """The result of an unlearning job: ready at once, or held until it is released; its Fisher diagonal on its way."""
+    """The result of an unlearning job: ready at once, or held until it is released; its Fisher diagonal on its way.
+
+    The parent's deltas are its too only if it still is a sum of them: `deltas_taken` names those that it lacks.
+    """
     status = VersionStatus.HELD if held else VersionStatus.READY
     version = ModelVersion(
         id=version_id,
@@ -359,6 +381,9 @@ def publish_version(
         weights_bytes=weights_bytes,
         initial_weights_path=parent.initial_weights_path,  # the line began there, whatever was forgotten on the way
         initial_weights_sha256=parent.initial_weights_sha256,
+        deltas_path=parent.deltas_path if deltas_taken is not None else None,
+        deltas_sha256=parent.deltas_sha256 if deltas_taken is not None else None,
+        deltas_taken=deltas_taken,
         silenced_classes=list(silenced_classes),
         drift=drift.model_dump() if drift else None,
     )

@@ -41,6 +41,7 @@ class Delivery:
 
     weights: Arrival
     initial: Arrival | None = None
+    deltas: Arrival | None = None
     role: Role = "candidate"
     parent: str | None = None
     sha256: str | None = None
@@ -100,11 +101,13 @@ class _Anything(dict[str, Any]):
 
 def _fetch(stack: ExitStack, wish: VersionIn) -> Delivery:
     weights = intake.copy(*stack.enter_context(intake.arriving()), wish.path, pointer="/path")
-    initial = None
-    if wish.initial_weights_path is not None:
-        place = stack.enter_context(intake.arriving())
-        initial = intake.copy(*place, wish.initial_weights_path, pointer="/initial_weights_path")
-    return Delivery(weights, initial, wish.role, wish.parent, wish.sha256)
+    initial = _beside(stack, wish.initial_weights_path, "/initial_weights_path")
+    deltas = _beside(stack, wish.deltas_path, "/deltas_path")
+    return Delivery(weights, initial, deltas, wish.role, wish.parent, wish.sha256)
+
+
+def _beside(stack: ExitStack, path: str | None, pointer: str) -> Arrival | None:
+    return None if path is None else intake.copy(*stack.enter_context(intake.arriving()), path, pointer=pointer)
 
 
 async def _stream(request: Request, stack: ExitStack) -> Arrival:

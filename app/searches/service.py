@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.audit_log import service as audit_log
 from app.core.errors import Conflict, FieldError, Invalid, NotFound, invalid_field
 from app.core.ids import new_id
-from app.core.params import FEATURE_KINDS, Kind
+from app.core.params import FEATURE_KINDS, Kind, Need
 from app.domain.lifecycle import JobKind, JobStatus, is_final
 from app.domain.objective import DIRECTIONS, Objective
 from app.forget_requests import service as forget_requests
@@ -163,6 +163,9 @@ def _candidate(candidate: CandidateIn, place: int, kind: Kind, stock: Stock) -> 
     except Invalid as error:
         errors = [FieldError(f"{pointer}{wrong.pointer}", wrong.message) for wrong in error.errors]
         raise Invalid(error.detail, code=error.code, errors=errors) from None
+    if Need.DELTAS in candidate.method.needs(kind):
+        message = "Trials train models of their own, whose deltas nobody records: this method cannot be searched for."
+        raise invalid_field(f"{pointer}/method", message, code="method_not_searchable")
     space = space_of(candidate, pointer)
     return {
         "method": candidate.method.model_dump(mode="json"),

@@ -29,6 +29,10 @@ class ModelVersion(Owned, Base):
     weights_bytes: Mapped[int] = mapped_column(BigInteger)
     initial_weights_path: Mapped[str | None] = mapped_column(Text)
     initial_weights_sha256: Mapped[str | None] = mapped_column(String(64))
+    deltas_path: Mapped[str | None] = mapped_column(Text)
+    deltas_sha256: Mapped[str | None] = mapped_column(String(64))
+    deltas_taken: Mapped[list[Any] | None]
+    """Numbers of the recorded steps that the weights do not contain any more. None: they contain all."""
     drift: Mapped[dict[str, Any] | None]
     """`Drift`: what unlearning has done since the newest ancestor that was trained from scratch. None: nothing yet."""
     silenced_classes: Mapped[list[Any]] = mapped_column(default=list)

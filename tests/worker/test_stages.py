@@ -93,7 +93,8 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
     found: list[tuple[Any, Any]] = []
 
     def capture(*arguments: Any) -> None:
-        found.append(arguments[4:6])
+        climbed, measured = arguments[5:7]
+        found.append((climbed.outcome, measured))
         raise Killed
 
     monkeypatch.setattr(pipeline, "_publish_version", capture)

@@ -18,6 +18,7 @@ from app.models.schemas import ModelIn
 from app.models.service import check_fit
 from worker import demo_data, registry
 from worker import train as command
+from worker.artifacts import read_deltas
 from worker.datasets import Manifest, decode, read_index, validate
 from worker.numerics import descent
 from worker.numerics.run import Quiet
@@ -144,6 +145,74 @@ def test_what_is_finished_is_not_overwritten(tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "name another folder" in refused.output
     assert same(weights(tmp_path / "out"), before)
+
+
+def test_what_every_step_did_is_recorded_if_asked_for(tmp_path: Path) -> None:
+    """30 samples, 8 at a time, 4 epochs: 16 steps of the 22 weights of a small perceptron."""
+    plain = weights(trained(tmp_path, out="plain"))
+    done = run(*documents(tmp_path), "--seed", "3", "--record-deltas", "--out", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    assert same(weights(tmp_path / "out"), plain)
+    found = load_file(tmp_path / "out" / "deltas.safetensors")
+    assert (found["deltas"].shape, found["positions"].shape) == ((16, 22), (16, 8))
+    seen = torch.tensor([position for position in range(40) if position % 4 for _ in range(4)])  # once an epoch
+    assert torch.equal(found["positions"][found["positions"] >= 0].sort().values, seen)
+    assert "deltas_path" in (tmp_path / "out" / "README.md").read_text()
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    deltas, data_sha256 = read_deltas(tmp_path / "out" / "deltas.safetensors", sha256=record["deltas_sha256"])
+    assert data_sha256 == record["data_sha256"]
+    assert torch.equal(deltas.delta(5), found["deltas"][5])
+
+
+def test_a_killed_training_goes_on_to_the_same_deltas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descent, "CHECKPOINT_SECONDS", 0.0)
+    words = (*documents(tmp_path), "--seed", "3", "--record-deltas", "--out")
+    assert run(*words, str(tmp_path / "undisturbed")).exit_code == 0
+    told = command.Watched.progress
+
+    def killed_at_step_7(self: command.Watched, phase: str, completed: int, total: int, unit: str) -> None:
+        told(self, phase, completed, total, unit)
+        if (phase, completed) == ("train", 7):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(command.Watched, "progress", killed_at_step_7)
+        assert run(*words, str(tmp_path / "out")).exit_code != 0
+    assert run(*words, str(tmp_path / "out")).exit_code == 0
+    first, second = (load_file(tmp_path / out / "deltas.safetensors") for out in ("undisturbed", "out"))
+    assert same(first, second)
+
+
+def test_a_training_whose_steps_were_not_recorded_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*documents(tmp_path), "--seed", "3", "--out", str(tmp_path / "out"))
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "trained", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert run(*words).exit_code != 0
+    refused = run(*words, "--record-deltas")
+    assert refused.exit_code == 1
+    assert "unfinished training of something else" in refused.output
+
+
+def test_deltas_beyond_the_stated_size_are_refused_beforehand(tmp_path: Path) -> None:
+    """16·(4·22 + 8·8) bytes."""
+    words = (*documents(tmp_path), "--record-deltas", "--largest-deltas-bytes")
+    refused = run(*words, "2431", "--out", str(tmp_path / "out"))
+    assert refused.exit_code == 1
+    assert "2,432 bytes" in refused.output
+    assert not (tmp_path / "out" / "weights.safetensors").exists()
+    assert run(*words, "2432", "--out", str(tmp_path / "other")).exit_code == 0
+
+
+def test_the_training_of_shards_is_not_recorded(tmp_path: Path) -> None:
+    def in_shards(_: dict[str, Any], model: dict[str, Any]) -> None:
+        member = model["architecture"]
+        model["architecture"] = {"name": "sisa", "input_shape": [2], "classes": 2, "shards": 2, "member": member}
+
+    refused = run(*documents(tmp_path, in_shards), "--record-deltas", "--out", str(tmp_path / "out"))
+    assert refused.exit_code == 1
+    assert "sisa forgets exactly" in refused.output
 
 
 WRONG: dict[str, tuple[Edit, str]] = {

@@ -195,7 +195,7 @@ def descend(
     """
     run = run or Quiet()
     sets = feed if isinstance(feed, tuple) else (feed,)
-    per_epoch = _steps_per_epoch(sets, plan.batch_size, train_mode=train_mode)
+    per_epoch = steps_per_epoch(sets, plan.batch_size, train_mode=train_mode)
     total = plan.steps if plan.steps is not None else plan.epochs * per_epoch
     moving = _moving(network, only, anchor)
     if not moving or total < 1:
@@ -243,7 +243,7 @@ def descend(
     return done
 
 
-def _steps_per_epoch(sets: tuple[Examples, ...], batch_size: int, *, train_mode: bool) -> int:
+def steps_per_epoch(sets: tuple[Examples, ...], batch_size: int, *, train_mode: bool) -> int:
     """Batches in an epoch. In train mode a last batch of one is left out: BatchNorm cannot normalise one sample."""
     n = len(sets[0])
     if not all(len(s) for s in sets):

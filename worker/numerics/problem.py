@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from worker.numerics.deltas import Deltas
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Change, Examples
 from worker.numerics.fisher import Fisher
@@ -30,6 +31,7 @@ class Problem:
     transform: Change | None = None  # T, which adds the information to raw inputs (patterns B and C)
     fisher: Fisher | None = None  # S_D and N at θ_old, over all the data the stored diagonal was computed on
     initial: Weights | None = None  # weights before training
+    deltas: Deltas | None = None  # what each step of the training did
     recipe: Recipe | None = None
     forgotten_class: int | None = None  # class requests only; never inferred from D_f
     run: Run = field(default_factory=Quiet)

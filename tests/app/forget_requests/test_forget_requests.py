@@ -346,6 +346,16 @@ def test_a_method_that_compares_with_held_out_samples_is_refused_where_there_are
     submit(lone, method={"name": "scrub"})
 
 
+def test_without_recorded_deltas_no_step_can_be_taken_back(lone: Rig) -> None:
+    version = lone.deployed()
+    refused = lone.post("/forget-requests", json=body(method={"name": "amnesiac"}))
+    assert "record-deltas" in problem(refused, 422, "method_needs_unmet", "/method")["detail"]
+    nothing_happened(lone)
+    with transaction() as session:
+        session.get_one(ModelVersion, version).deltas_path = "/d"
+    submit(lone, method={"name": "amnesiac"})
+
+
 def test_a_network_beyond_the_size_that_a_method_states_is_refused(lone: Rig) -> None:
     lone.deployed()
     refused = lone.post("/forget-requests", json=body(method={"name": "lcodec", "largest_network": 100}))

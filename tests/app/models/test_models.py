@@ -20,6 +20,9 @@ from tests.app.web.rig import Rig, digest, problem, safetensors
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 RECIPE = {"learning_rate": 0.1, "epochs": 2}
+TINY = {"name": "mlp", "input_shape": [1, 8, 8], "classes": 3, "layers": 1}
+Shapes = dict[str, tuple[str, list[int]]]
+DELTAS: Shapes = {"deltas": ("F32", [4, 195]), "positions": ("I64", [4, 2])}
 FLIP = {"name": "horizontal_flip"}
 
 
@@ -234,6 +237,55 @@ def test_wrong_paths_leave_nothing_behind(
     problem(lone.post("/models/net/versions", json={"path": str(data / "w"), **change}), status, code, pointer)
 
     assert (lone.count(ModelVersion), _incoming()) == (0, [])
+
+
+def _with_deltas(rig: Rig, tensors: Shapes = DELTAS, **changes: Any) -> Any:
+    """The answer to weights with deltas beside them."""
+    (rig.home.data / "w").write_bytes(safetensors())
+    (rig.home.data / "d").write_bytes(safetensors(tensors))
+    body = {"path": str(rig.home.data / "w"), "deltas_path": str(rig.home.data / "d"), **changes}
+    return rig.post("/models/net/versions", json=body)
+
+
+def test_deltas_come_with_the_weights(api: Rig) -> None:
+    api.dataset()
+    api.model(architecture=TINY)
+    answer = _with_deltas(api)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["deltas_sha256"] == digest(safetensors(DELTAS))
+    with reading() as session:
+        row = session.scalars(select(ModelVersion)).one()
+        assert Path(row.deltas_path or "").read_bytes() == safetensors(DELTAS)
+        assert row.deltas_taken is None
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"deltas": ("F32", [4, 195])},
+        {**DELTAS, "more": ("F32", [1])},
+        {**DELTAS, "deltas": ("F32", [4, 194])},
+        {**DELTAS, "deltas": ("F32", [3, 195])},
+        {**DELTAS, "deltas": ("F32", [195, 4])},
+        {**DELTAS, "positions": ("I64", [4])},
+        {**DELTAS, "positions": ("F64", [4, 2])},
+        {"deltas": ("F32", [0, 195]), "positions": ("I64", [0, 2])},
+    ],
+)
+def test_deltas_of_another_shape_are_refused(lone: Rig, tensors: Shapes) -> None:
+    lone.dataset()
+    lone.model(architecture=TINY)
+    problem(_with_deltas(lone, tensors), 422, "deltas_differ", "/deltas_path")
+    assert (lone.count(ModelVersion), _incoming()) == (0, [])
+
+
+def test_deltas_that_nobody_could_check_are_refused(lone: Rig) -> None:
+    """Until it is known which weights they began with."""
+    lone.dataset()
+    lone.model(architecture=TINY, recipe=RECIPE)
+    problem(_with_deltas(lone), 422, "initial_weights_missing", "/deltas_path")
+    (lone.home.data / "i").write_bytes(safetensors(fill=b"\1"))
+    assert _with_deltas(lone, initial_weights_path=str(lone.home.data / "i")).status_code == 202
 
 
 def test_a_body_that_is_not_json_is_a_400(lone: Rig) -> None:

@@ -9,7 +9,7 @@ from app.domain.lifecycle import JobKind, JobStatus
 from app.jobs import service as jobs
 from app.searches import service
 from app.searches.service import Result
-from app.tables import AuditLogEntry, Job, OutboxMessage, Search, SearchTrial, Tombstone
+from app.tables import AuditLogEntry, Job, ModelVersion, OutboxMessage, Search, SearchTrial, Tombstone
 from tests.app.web.rig import Rig, problem
 
 SSD = {"method": {"name": "ssd"}}
@@ -163,6 +163,15 @@ def test_a_method_whose_needs_are_not_met_is_refused(lone: Rig) -> None:
     lone.deployed(fisher=False)
     answer = lone.post("/searches", json=body())
     assert answer.json()["code"] in {"fisher_pending", "method_needs_unmet"}
+
+
+def test_a_method_that_needs_recorded_deltas_cannot_be_searched_for(lone: Rig) -> None:
+    version = lone.deployed()
+    with transaction() as session:
+        session.get_one(ModelVersion, version).deltas_path = "/d"
+    wish = {"method": {"name": "amnesiac"}, "space": {"repair_epochs": {"kind": "int", "low": 0, "high": 3}}}
+    answer = lone.post("/searches", json=body(candidates=[wish]))
+    problem(answer, 422, "method_not_searchable", "/candidates/0/method")
 
 
 def test_the_same_idempotency_key_makes_one_search(api: Rig) -> None:

@@ -30,10 +30,10 @@ Row = tuple[str, int, str, str | None]  # sample_id, label, split, subject_id
 
 
 def safetensors(tensors: dict[str, tuple[str, list[int]]] | None = None, *, fill: bytes = b"\0") -> bytes:
-    """A file with these F32 tensors."""
+    """A file with these tensors, of items of 4 or 8 bytes."""
     header, data = {}, b""
     for name, (dtype, shape) in (tensors or TENSORS).items():
-        size = 4
+        size = 8 if "64" in dtype else 4
         for side in shape:
             size *= side
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + size]}

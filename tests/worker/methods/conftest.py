@@ -8,14 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from worker.numerics.concatenation import concatenated
-from worker.numerics.examples import TensorExamples
+from worker.numerics.deltas import Deltas, Recorder
+from worker.numerics.descent import steps_per_epoch
+from worker.numerics.examples import Examples, TensorExamples
 from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.randomness import drawn_from
 from worker.numerics.recipe import Recipe
+from worker.numerics.run import Quiet
 from worker.numerics.sharding import Sharded, seed_of
 from worker.numerics.training import train
-from worker.numerics.weights import network_with, weights_of
+from worker.numerics.weights import Build, Weights, network_with, weights_of
 
 CLASSES, FEATURES = 3, 6
 RECIPE = Recipe(learning_rate=0.1, epochs=8, batch_size=16, weight_decay=1e-3)
@@ -46,13 +49,23 @@ def without_mark(inputs: Tensor) -> Tensor:
     return torch.cat([inputs[:, :-1], torch.zeros(len(inputs), 1)], dim=1)
 
 
+def recorded(build: Build, recipe: Recipe, examples: Examples, *, seed: int) -> tuple[Weights, Deltas]:
+    """What training leads to, and what each of its steps did."""
+    steps = recipe.epochs * steps_per_epoch((examples,), recipe.batch_size, train_mode=True)
+    parameters = sum(theta.numel() for theta in build(seed).parameters())
+    positions = torch.zeros(steps, recipe.batch_size, dtype=torch.int64)
+    recorder = Recorder(Quiet(), "train", torch.zeros(steps, parameters), positions)
+    old = train(build, recipe, examples, seed=seed, run=recorder, watch=recorder.watch)
+    return old, recorder.recorded
+
+
 def made(pattern: Pattern) -> Problem:
     training = cloud(1, 120)
     asked = training.labels == 0
     if pattern != "A":
         training = replace(training, raw=torch.where(asked[:, None], with_mark(training.raw), training.raw))
     forget, retain = training.where(asked), training.where(~asked)
-    old = train(build, RECIPE, training, seed=5)
+    old, deltas = recorded(build, RECIPE, training, seed=5)
     return Problem(
         build=build,
         old=old,
@@ -66,6 +79,7 @@ def made(pattern: Pattern) -> Problem:
         transform=None if pattern == "A" else with_mark,
         fisher=fisher_diagonal(network_with(build, old), training),
         initial=weights_of(build(5)),
+        deltas=deltas,
         recipe=RECIPE,
         forgotten_class=0 if pattern == "A" else None,
     )

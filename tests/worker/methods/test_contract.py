@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.core.params import Kind, MethodParams, Need
+from app.methods.amnesiac import AmnesiacParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.lcodec import LcodecParams
 from app.methods.potion import PotionParams
@@ -35,8 +36,8 @@ FAST: dict[type[MethodParams], MethodParams] = {
 """Parameters that do something to a tiny network, where the defaults are for a real one, or that need more."""
 OWN: dict[type[MethodParams], Callable[[Problem], Problem]] = {SisaParams: in_shards}
 """What makes of a problem one that the method is for."""
-IN_PART = {ConsistencyParams, SisaParams}
-"""Methods that need not read all of D_f: one learns from D_f,clean, the other asks for positions alone."""
+IN_PART = {AmnesiacParams, ConsistencyParams, SisaParams}
+"""Methods that need not read all of D_f: one learns from D_f,clean, the others ask for positions alone."""
 PARTS = {
     Need.FORGET: "forget",
     Need.FORGET_CLEAN: "forget_clean",
@@ -44,6 +45,7 @@ PARTS = {
     Need.HELD_OUT: "held_out",
     Need.FISHER: "fisher",
     Need.INITIAL_WEIGHTS: "initial",
+    Need.DELTAS: "deltas",
     Need.RECIPE: "recipe",
     Need.TRANSFORM: "transform",
 }
@@ -187,6 +189,10 @@ def test_what_is_declared_as_needed_is_enough_and_is_needed(params: MethodParams
     for need in needs:
         with pytest.raises(EmptyExamples):
             registry.unlearn(without(bare, PARTS[need]), params)
+
+
+def test_the_parts_are_all_that_a_method_can_need() -> None:
+    assert set(PARTS) == set(Need)
 
 
 @pytest.mark.parametrize(("params", "kind"), CASES, ids=named)

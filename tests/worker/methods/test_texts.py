@@ -10,13 +10,13 @@ from app.architectures.text_bag import TextBagParams
 from app.core.params import Deployed, Kind, MethodParams
 from app.methods.fisher_masking import FisherMaskingParams
 from app.transforms.phrase import PhraseParams
+from tests.worker.methods.conftest import recorded
 from tests.worker.methods.test_contract import CASES, PATTERNS
 from worker import registry
 from worker.numerics.examples import Normalisation, TensorExamples
 from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.recipe import Recipe
-from worker.numerics.training import train
 from worker.numerics.weights import network_with, weights_of
 from worker.numerics.words import encoded
 
@@ -49,7 +49,7 @@ def made(pattern: Pattern) -> Problem:
     training = TensorExamples(raw, labels, torch.arange(90), Normalisation(vocabulary=40))
     forget, retain = training.where(asked), training.where(~asked)
     build = registry.builder(ARCHITECTURE)
-    old = train(build, RECIPE, training, seed=5)
+    old, deltas = recorded(build, RECIPE, training, seed=5)
     feature = pattern != "A"
     return Problem(
         build=build,
@@ -64,6 +64,7 @@ def made(pattern: Pattern) -> Problem:
         transform=registry.transform(TRIGGER) if feature else None,
         fisher=fisher_diagonal(network_with(build, old), training),
         initial=weights_of(build(5)),
+        deltas=deltas,
         recipe=RECIPE,
         forgotten_class=None if feature else 0,
     )
