@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import select
 
 from app.core.db import reading, transaction
-from app.core.settings import get_settings
 from app.domain.lifecycle import JobStatus
 from app.jobs import service as jobs
 from app.models import service as models
+from app.models.intake import folder_of
 from app.tables import AuditLogEntry, Job, ModelVersion
 from tests.app.forget_requests.deciding import carry_out
 from tests.app.forget_requests.test_forget_requests import samples, submit
@@ -43,7 +43,7 @@ def idle(*versions: str) -> None:
 
 def folder(rig: Rig, version: str) -> Path:
     """Where its files lie."""
-    return get_settings().storage / "models" / rig.get("/models/net").json()["id"] / version
+    return folder_of(rig.get("/models/net").json()["id"], version)
 
 
 def base_with_files(rig: Rig) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.core.db import reading, transaction
+from app.core.db import now, reading, transaction
 from app.core.ids import new_id
 from app.domain.lifecycle import JobKind, JobStatus
 from app.jobs import service as jobs
@@ -83,20 +83,27 @@ def test_only_golds_that_saw_what_was_forgotten_since_go_with_a_purged_version(a
     assert (entry.action, entry.data["files"][0]["file"]) == ("gold_model.destroyed", "early.safetensors")
 
 
-def test_what_another_model_forgot_of_the_same_samples_is_no_reason(api: Rig) -> None:
-    base_with_files(api)
-    _, own = made(api, "train-01")
+def forgotten_again(api: Rig) -> None:
+    """By another request, a moment later: as one to every model has it, or a version of another line."""
     other = submit(api, samples("train-05"), **RETRAIN)["id"]
-    with transaction() as session:  # as the request to every model makes it, a moment later
+    with transaction() as session:
         row = session.query(Tombstone).filter(Tombstone.position == 1).one()
         session.add(
             Tombstone(
                 id=new_id("ts"), tenant_id="tn_test", model_id=row.model_id, dataset_id=row.dataset_id,
-                forget_request_id=other, position=row.position, scope=row.scope, forgotten_at=row.forgotten_at,
+                forget_request_id=other, position=row.position, scope=row.scope, forgotten_at=now(session),
             )
         )  # fmt: skip
+
+
+def test_what_others_forget_of_the_same_samples_is_no_reason(api: Rig) -> None:
+    base_with_files(api)
+    _, own = made(api, "train-01")
+    later = audit_job()
+    forgotten_again(api)
     with reading() as session:
-        assert not queries.is_outdated(session, session.query(Model).one(), own)
+        model = session.query(Model).one()
+        assert [queries.is_outdated(session, model, job) for job in (own, later)] == [False, False]
 
 
 def test_a_sample_that_was_left_in_without_its_feature_counts_when_all_of_it_is_forgotten(api: Rig) -> None:

@@ -2,7 +2,8 @@
 
 from app.core.db import reading, transaction
 from app.domain.lifecycle import VersionStatus
-from app.tables import ModelVersion
+from app.forget_requests import planning
+from app.tables import ForgetRequest, ModelVersion
 from tests.app.forget_requests.deciding import carry_out, deployed, govern
 from tests.app.forget_requests.test_forget_requests import samples, submit
 from tests.app.forget_requests.test_planning import deploy
@@ -69,6 +70,8 @@ def test_a_superseded_version_can_still_be_used_where_it_is_named(lone: Rig) -> 
     deploy(lone, made(lone, "train-01"))
     assert lone.get(f"/models/net/versions/{base}/weights").status_code == 200
     assert submit(lone, samples("train-06"), version=base)["base_version_id"] == base
+    with reading() as session:
+        planning.check(session, session.get_one(ForgetRequest, queued["id"]))
     over = carry_out(lone, queued)
     assert over["status"] == "completed"
 
