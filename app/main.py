@@ -12,6 +12,7 @@ from app.forget_requests.routes import router as forget_requests
 from app.jobs.routes import router as jobs
 from app.keys.routes import router as keys
 from app.models.routes import router as models
+from app.purges.routes import router as purges
 from app.searches.routes import router as searches
 from app.signing_keys.routes import router as signing_keys
 from app.web import openapi, problems
@@ -25,6 +26,7 @@ ROUTERS = (
     catalogue,
     datasets,
     models,
+    purges,
     forget_requests,
     searches,
     jobs,

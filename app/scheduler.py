@@ -26,6 +26,7 @@ from app.forget_requests import deadlines
 from app.jobs import queries
 from app.jobs import service as jobs
 from app.outbox import service as outbox
+from app.purges.files import destroy_purged
 from app.signing_keys import heads
 from app.tables import Job
 from app.webhooks import service as webhooks
@@ -109,6 +110,7 @@ DUTIES: Sequence[Duty] = (
     Duty("reap", 1.0, Reaper()),
     Duty("relay", 1.0, relay),
     Duty("sweep", 10.0, sweep),
+    Duty("destroy", 5.0, destroy_purged),
     Duty("deadlines", 60.0, watch_deadlines),
     Duty("webhooks", 2.0, tell),
     Duty("audit_logs", 3600.0, check_audit_logs),

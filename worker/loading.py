@@ -25,6 +25,7 @@ from app.core.params import (
 from app.core.settings import get_settings
 from app.datasets import index
 from app.datasets.paths import parquet_files, permitted
+from app.domain.lifecycle import VersionStatus
 from app.forget_requests import service as forget_requests
 from app.jobs import service as jobs
 from app.models.schemas import Augmentation, Preprocessing, RandomCrop, TrainingRecipe
@@ -171,7 +172,13 @@ def build_of(model: Model) -> Build:
 
 
 def weights_of(version: ModelVersion, build: Build) -> Weights:
-    """The version's weights, checked."""
+    """The version's weights, checked.
+
+    Raises:
+        Invalid: they are purged, or not what was registered.
+    """
+    if version.status is VersionStatus.PURGED:
+        raise Invalid(f"version {version.id} is purged: its weights are destroyed", code="version_purged")
     return artifacts.read_weights(Path(version.weights_path), sha256=version.weights_sha256, skeleton=build(0))
 
 

@@ -33,6 +33,7 @@ from app.jobs import service as jobs
 from app.methods.amnesiac import AmnesiacParams
 from app.models import golds as kept_golds
 from app.models import service as models
+from app.purges.queries import is_outdated
 from app.tables import AuditReport, Dataset, Job, Model, ModelVersion
 from worker import artifacts, registry
 from worker.again import again
@@ -421,7 +422,9 @@ def _written(golds: Golds, run: Attempt) -> list[_Written]:
 
 
 def _keep(session: Session, job_id: str, model_id: str, fresh: Sequence[_Written]) -> None:
-    """For later audits of the model."""
+    """For later audits of the model: unless something was forgotten meanwhile that these have seen."""
+    if fresh and is_outdated(session, session.get_one(Model, model_id), job_id):
+        return
     folder = get_settings().storage / "models" / model_id / "golds"
     for gold, path, sha256 in fresh:
         target = folder / f"{gold.digest}.safetensors"

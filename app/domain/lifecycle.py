@@ -41,12 +41,18 @@ class DatasetStatus(StrEnum):
 
 
 class VersionStatus(StrEnum):
-    """A model version. Held: made by a request whose model's policy has not released it; it cannot be deployed."""
+    """A model version.
+
+    Held: made by a request whose model's policy has not released it; it cannot be deployed. Superseded: ready, but an
+    alias has moved on to what a forget request has made of it. Purged: its files are destroyed, or about to be.
+    """
 
     VALIDATING = "validating"
     HELD = "held"
     READY = "ready"
     INVALID = "invalid"
+    SUPERSEDED = "superseded"
+    PURGED = "purged"
 
 
 class ReportStatus(StrEnum):
@@ -108,10 +114,14 @@ DATASET_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
 }
 VERSION_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
     V.VALIDATING: frozenset({V.READY, V.INVALID}),
-    V.HELD: frozenset({V.READY}),
-    V.READY: frozenset(),
-    V.INVALID: frozenset(),
+    V.HELD: frozenset({V.READY, V.PURGED}),
+    V.READY: frozenset({V.SUPERSEDED, V.PURGED}),
+    V.SUPERSEDED: frozenset({V.READY, V.PURGED}),  # ready again when an alias points to it again
+    V.INVALID: frozenset({V.PURGED}),
+    V.PURGED: frozenset(),
 }
+USABLE = frozenset({V.READY, V.SUPERSEDED})
+"""Versions whose weights were found good, and are there."""
 REPORT_ARROWS: Mapping[StrEnum, frozenset[StrEnum]] = {
     A.QUEUED: frozenset({A.COMPLETED, A.FAILED, A.CANCELLED}),
     A.COMPLETED: frozenset(),

@@ -1,4 +1,4 @@
-"""What a model's operator asks of every request about it: who approves, what an audit must show, who releases."""
+"""What a model's operator asks of every change: who approves, what an audit must show, who releases, who purges."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -9,6 +9,7 @@ from app.domain.rules import STANDARD, STRICT, Policy
 
 Approval = Literal["none", "one", "four_eyes"]
 Release = Literal["manual", "auto", "hold", "four_eyes"]
+Purge = Literal["one", "four_eyes"]
 Releasable = Literal["pass", "inconclusive", "mitigation_only"]
 """No policy releases a version in which a trace was found; that takes an override."""
 Measure = Literal["accuracy", "attack_auc", "reference_auc", "lira_auc", "rmia_auc"]
@@ -17,6 +18,8 @@ APPROVERS: Mapping[Approval, int] = {"none": 0, "one": 1, "four_eyes": 2}
 """How many keys approve, none of them the one that submitted."""
 RELEASERS: Mapping[Release, int] = {"manual": 0, "auto": 1, "hold": 1, "four_eyes": 2}
 """How many keys release, where the policy itself does not."""
+PURGERS: Mapping[Purge, int] = {"one": 1, "four_eyes": 2}
+"""How many different keys have a version destroyed."""
 BY_LEVEL: Mapping[str, Policy] = {"standard": STANDARD, "strict": STRICT}
 
 
@@ -41,6 +44,8 @@ class ModelPolicy(BaseModel):
     """How far a judged number may lie from what never having seen the data would show: 5 points, or 2."""
     margins: dict[Measure, Annotated[float, Field(ge=0.005, le=0.25)]] = Field(default_factory=dict)
     """Margins of single measures, as shares of 1."""
+    purge: Purge = "one"
+    """`four_eyes`: the files of a version are destroyed when two different keys have asked for it."""
 
     @property
     def judging(self) -> Policy:

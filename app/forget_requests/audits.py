@@ -6,9 +6,9 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import FieldError, Invalid, invalid_field
 from app.core.params import AuditNeed, Kind, MetricParams
-from app.forget_requests.queries import lineage
 from app.forget_requests.schemas import AuditIn
 from app.models import service as models
+from app.models.queries import lineage
 from app.tables import Dataset, Model, ModelVersion
 
 WORDS: Mapping[AuditNeed, str] = {

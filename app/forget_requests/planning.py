@@ -20,7 +20,7 @@ from app.core.errors import Conflict, invalid_field
 from app.core.params import ArchitectureParams, Deployed, Kind, MethodParams, Need
 from app.core.settings import get_settings
 from app.domain.drift import DriftBudget, spent
-from app.domain.lifecycle import JobKind, JobStatus, VersionStatus
+from app.domain.lifecycle import USABLE, JobKind, JobStatus
 from app.forget_requests.policy import Choice, Stock, choose, ladder_of
 from app.forget_requests.queries import batch, batch_size, methods_behind, undeployed_child
 from app.forget_requests.schemas import AnyTarget, StoredTarget
@@ -123,14 +123,15 @@ def base_of(session: Session, model: Model, alias: str | None) -> str | None:
     forgets on top of what they forgot, so that the newest version has forgotten everything.
     """
     found = aliases.find(session, model, alias) if alias is not None else None
-    return None if found is None else _newest(session, found)
+    return None if found is None else way_of(session, found)[-1]
 
 
-def _newest(session: Session, alias: Alias) -> str:
-    here = alias.version_id
-    while (child := undeployed_child(session, alias, here)) is not None:
-        here = child
-    return here
+def way_of(session: Session, alias: Alias) -> list[str]:
+    """The ids of the version that the alias points to and of those that its next request builds on beyond it."""
+    way = [alias.version_id]
+    while (child := undeployed_child(session, alias, way[-1])) is not None:
+        way.append(child)
+    return way
 
 
 def _wants_fisher(request: ForgetRequest, stock: Stock) -> bool:
@@ -199,7 +200,7 @@ def check(session: Session, request: ForgetRequest) -> None:
     """
     model, dataset = session.get_one(Model, request.model_id), session.get_one(Dataset, request.dataset_id)
     base = session.get_one(ModelVersion, request.base_version_id)
-    if base.status is not VersionStatus.READY:
+    if base.status not in USABLE:
         raise Conflict(f"The version to build on is {base.status} by now.", code="version_not_ready")
     kind, target = Kind(request.kind), StoredTarget.model_validate(request.target)
     stock = stock_of(session, target, model, base, dataset)

@@ -6,7 +6,8 @@ from sqlalchemy import exists, func, not_, select
 from sqlalchemy.orm import Session
 
 from app.core.params import Kind
-from app.domain.lifecycle import RequestStatus, VersionStatus, is_final
+from app.domain.lifecycle import USABLE, RequestStatus, is_final
+from app.models.queries import lineage
 from app.tables import Alias, AliasChange, AuditReport, ForgetRequest, ModelVersion, Tombstone
 
 OVER = tuple(status for status in RequestStatus if is_final(status))
@@ -59,7 +60,7 @@ def undeployed_child(session: Session, alias: Alias, version_id: str) -> str | N
     query = select(ModelVersion.id).where(
         ModelVersion.parent_id == version_id,
         ModelVersion.model_id == alias.model_id,
-        ModelVersion.status == VersionStatus.READY,
+        ModelVersion.status.in_(USABLE),
         made,
         not_(shown.correlate(ModelVersion)),
     )
@@ -72,15 +73,6 @@ def excluded_positions(session: Session, dataset_id: str) -> list[int]:
         Tombstone.dataset_id == dataset_id, Tombstone.forgotten_at.is_not(None)
     )
     return list(session.scalars(statement.distinct().order_by(Tombstone.position)))
-
-
-def lineage(session: Session, version: ModelVersion) -> list[str]:
-    """The ids of a version and of all that it descends from."""
-    found, parent = [version.id], version.parent_id
-    while parent is not None and parent not in found:
-        found.append(parent)
-        parent = session.scalar(select(ModelVersion.parent_id).where(ModelVersion.id == parent))
-    return found
 
 
 def methods_behind(session: Session, version: ModelVersion) -> frozenset[str]:

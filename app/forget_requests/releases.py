@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from app.core.errors import Conflict
 from app.domain.lifecycle import VersionStatus
 from app.domain.policy import policy_of
-from app.forget_requests.queries import lineage
 from app.models import aliases
 from app.models import service as models
+from app.models.queries import lineage, lock_line
 from app.tables import Alias, AliasChange, AuditReport, ForgetRequest, Model, ModelVersion
 
 
@@ -31,10 +31,11 @@ WAYS_OUT: Mapping[bool, str] = {
 
 
 def gate(session: Session, request: ForgetRequest) -> bool:
-    """Whether what the request makes is held at first. Then its alias is locked: before the audit log is."""
+    """Whether what the request makes is held at first. Then its alias and line are locked: before the audit log is."""
     held = policy_of(request.policy).release != "manual"
     if held:
         _alias(session, request)
+        lock_line(session, session.get_one(ModelVersion, request.base_version_id))
     return held
 
 
@@ -88,9 +89,8 @@ def _alias(session: Session, request: ForgetRequest) -> Alias | None:
 
 
 def _result(session: Session, request: ForgetRequest) -> ModelVersion:
-    """The version that the request made, locked."""
-    query = select(ModelVersion).where(ModelVersion.id == request.result_version_id)
-    return session.scalars(query.with_for_update(key_share=True).execution_options(populate_existing=True)).one()
+    """The version that the request made, locked with its line."""
+    return lock_line(session, session.get_one(ModelVersion, request.result_version_id))[0]
 
 
 def _has_moved(session: Session, request: ForgetRequest) -> bool:

@@ -8,12 +8,12 @@ from sqlalchemy import String, and_, cast, delete, func, insert, literal, or_, s
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core.db import listed
+from app.core.db import listed, now
 from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.core.params import FEATURE_KINDS, Kind
-from app.domain.lifecycle import RequestStatus
-from app.forget_requests.queries import lineage
+from app.domain.lifecycle import RequestStatus, VersionStatus
+from app.models.queries import lineage
 from app.tables import AuditReport, ForgetRequest, ModelVersion, Tombstone
 from app.tables.base import utcnow
 
@@ -38,7 +38,7 @@ def not_yet_claimed(
     """What is left of the positions, and how many of them earlier requests cover.
 
     Covered is what a request in flight has claimed, and what has been forgotten without a trace found by a version that
-    the base descends from, or that descends from the base: then that one is to be deployed.
+    the base descends from, or that descends from the base: then that one is to be deployed, unless it is purged.
     """
     wanted = (
         select(Tombstone.position, Tombstone.forget_request_id, Tombstone.forgotten_at, ForgetRequest.result_version_id)
@@ -118,8 +118,8 @@ def release(session: Session, requests: Sequence[ForgetRequest]) -> None:
 
 
 def seal(session: Session, requests: Sequence[ForgetRequest]) -> None:
-    """Forgotten, for ever."""
-    at = utcnow()
+    """Forgotten, for ever: by the database's clock, as the beginnings of jobs are."""
+    at = now(session)
     for ids in _parts([request.id for request in requests]):
         session.execute(update(Tombstone).where(Tombstone.forget_request_id.in_(ids)).values(forgotten_at=at))
 
@@ -148,7 +148,9 @@ def _nothing_left(session: Session, covered: Counter[str]) -> Conflict:
 
 def _related(session: Session, base: ModelVersion, result_id: str) -> bool:
     result = session.get_one(ModelVersion, result_id)
-    return result_id in lineage(session, base) or base.id in lineage(session, result)
+    if result_id in lineage(session, base):
+        return True
+    return result.status is not VersionStatus.PURGED and base.id in lineage(session, result)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

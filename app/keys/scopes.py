@@ -22,6 +22,7 @@ class Scope(StrEnum):
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
     MODEL_POLICIES_WRITE = "model-policies:write"
+    MODELS_PURGE = "models:purge"
     MODELS_READ = "models:read"
     MODELS_WRITE = "models:write"
     SEARCHES_READ = "searches:read"

@@ -1,5 +1,7 @@
 """Aliases: names that point to a version, with a history and a way back."""
 
+from itertools import pairwise
+
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -7,9 +9,11 @@ from sqlalchemy.orm import Session
 from app.audit_log import service as audit_log
 from app.core.errors import Conflict, NotFound, PreconditionFailed
 from app.core.ids import new_id
+from app.domain.lifecycle import VersionStatus
+from app.models.queries import lock_line
 from app.models.schemas import AliasChangeOut, AliasOut
-from app.models.service import ready_version
-from app.tables import Alias, AliasChange, Model
+from app.models.service import purged, ready_version, transition
+from app.tables import Alias, AliasChange, Model, ModelVersion
 from app.web.etags import check_match
 from app.web.pages import Page, Paging, fetch
 
@@ -49,8 +53,8 @@ def etag(alias: Alias) -> str:
 
 def point(session: Session, model: Model, name: str, version_id: str, *, if_match: str | None, actor: str) -> Alias:
     """Let the alias point to a version; who changes it must have seen where it points now."""
-    version = ready_version(session, model, version_id, pointer="/version", role="candidate")
     alias = find(session, model, name, lock=True)
+    version = ready_version(session, model, version_id, pointer="/version", role="candidate", lock=True)
     if alias is None:
         return _create(session, model, name, version.id, if_match=if_match, actor=actor)
     check_match(if_match, etag(alias))
@@ -69,15 +73,18 @@ def roll_back(session: Session, model: Model, name: str, *, if_match: str | None
     )
     if before is None:
         raise Conflict("The alias has never pointed elsewhere.", code="no_earlier_version")
+    if lock_line(session, session.get_one(ModelVersion, before.version_id))[0].status is VersionStatus.PURGED:
+        raise purged()
     return move(session, alias, before.version_id, actor)
 
 
 def move(session: Session, alias: Alias, version_id: str, actor: str) -> Alias:
-    """Let an alias that the caller has locked point to a version that may be deployed."""
+    """Let an alias point to a version that may be deployed. The caller has locked both, and the version's line."""
     alias.version_id = version_id
     alias.revision += 1
     session.flush()
     _write_down(session, alias, actor)
+    _overtake(session, alias, actor)
     return alias
 
 
@@ -93,7 +100,28 @@ def _create(session: Session, model: Model, name: str, version_id: str, *, if_ma
     except IntegrityError:
         raise Conflict("Somebody created it just now; get it first.", code="alias_exists", retryable=True) from None
     _write_down(session, alias, actor)
+    _overtake(session, alias, actor)
     return alias
+
+
+def _overtake(session: Session, alias: Alias, actor: str) -> None:
+    """What an alias points to is ready. What it was made of by a forget request is superseded.
+
+    Superseded is every older version of the line that some request has made forget something since, and that no alias
+    points to: skipped ones as well.
+    """
+    line = lock_line(session, session.get_one(ModelVersion, alias.version_id))
+    if line[0].status is VersionStatus.SUPERSEDED:
+        transition(session, line[0], VersionStatus.READY, reason="pointed_to", actor=actor)
+    line[0].purge_decisions = []  # nobody has said so of a version that is deployed
+    pointed_to = set(session.scalars(select(Alias.version_id).where(Alias.model_id == alias.model_id)))
+    forgotten = False
+    for younger, older in pairwise(line):
+        forgotten = forgotten or younger.made_by_job_id is not None
+        if forgotten and older.status is VersionStatus.READY and older.id not in pointed_to:
+            transition(
+                session, older, VersionStatus.SUPERSEDED, reason="deployed_since", detail=line[0].id, actor=actor
+            )
 
 
 def _write_down(session: Session, alias: Alias, actor: str) -> None:

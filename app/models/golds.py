@@ -9,7 +9,8 @@ from app.tables import GoldModel, Model
 
 def find(session: Session, model_id: str, digest: str) -> GoldModel | None:
     """The newest one that is bound to this digest."""
-    query = select(GoldModel).where(GoldModel.model_id == model_id, GoldModel.digest == digest)
+    bound = GoldModel.model_id == model_id, GoldModel.digest == digest
+    query = select(GoldModel).where(*bound, GoldModel.purged_at.is_(None))
     return session.scalars(query.order_by(GoldModel.created_at.desc(), GoldModel.id).limit(1)).first()
 
 

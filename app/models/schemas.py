@@ -178,6 +178,17 @@ class FisherOut(BaseModel):
     """Of the job of the version, while it is pending: samples, or shards that are done."""
 
 
+class PurgeDecision(BaseModel):
+    """Somebody's word that a version shall be destroyed."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    by: str
+    """The id of the API key."""
+    at: datetime
+    reason: str
+
+
 class VersionOut(BaseModel):
     """One version of a model."""
 
@@ -201,6 +212,10 @@ class VersionOut(BaseModel):
     """What unlearning has added up to since the newest ancestor that was trained from scratch."""
     job_id: str | None
     fisher: FisherOut
+    purge_decisions: list[PurgeDecision]
+    """Who wants it destroyed; as many different keys as the model's policy asks for make it `purged`."""
+    destroyed_at: datetime | None
+    """Of a purged version: since then its files are gone."""
     created_at: datetime
 
 

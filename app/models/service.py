@@ -1,6 +1,8 @@
 """Registering models and versions, and what their jobs found."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,11 +19,12 @@ from app.core.params import ArchitectureParams, InputKind
 from app.core.settings import get_settings
 from app.datasets import service as datasets
 from app.domain.drift import Drift
-from app.domain.lifecycle import JobKind, JobStatus, VersionStatus, check_arrow, is_final
+from app.domain.lifecycle import USABLE, JobKind, JobStatus, VersionStatus, check_arrow, is_final
 from app.jobs import service as jobs
 from app.jobs.queries import shards_of
 from app.jobs.schemas import ProgressOut
 from app.models.intake import Arrival, check_alike, check_deltas, check_header, folder_of, place, wrong_digest
+from app.models.queries import lock_line
 from app.models.schemas import (
     FisherIn,
     FisherOut,
@@ -220,6 +223,8 @@ def _check_deltas(model: Model, deltas: Arrival, initial: Arrival | None) -> Non
 def add_initial_weights(session: Session, version: ModelVersion, arrival: Arrival, *, actor: str) -> ModelVersion:
     """The weights before training, once."""
     locked = _locked(session, version)
+    if locked.status is VersionStatus.PURGED:
+        raise purged()
     if locked.initial_weights_path is not None:
         raise Conflict("This version has its initial weights; they are written once.", code="initial_weights_exist")
     check_alike(Path(locked.weights_path), arrival, pointer="")
@@ -246,10 +251,22 @@ def versions(session: Session, model: Model, paging: Paging) -> Page[VersionOut]
 
 
 def ready_version(
-    session: Session, model: Model, version_id: str, *, pointer: str, role: Role, held: bool = False
+    session: Session,
+    model: Model,
+    version_id: str,
+    *,
+    pointer: str,
+    role: Role,
+    held: bool = False,
+    lock: bool = False,
 ) -> ModelVersion:
-    """The version that a field of a body names, fit to be used in that role; with `held`, one that is held as well."""
+    """The version that a field of a body names, fit to be used in that role; with `held`, one that is held as well.
+
+    With `lock` it stays so until the transaction ends, and its line with it.
+    """
     version = _find_version(session, model, version_id)
+    if version is not None and lock:
+        lock_line(session, version)
     if version is None:
         raise invalid_field(pointer, "This model has no such version.", code="unknown_version")
     if version.role != role:
@@ -258,16 +275,20 @@ def ready_version(
         raise Conflict("The version is still being validated.", code="version_not_ready", retryable=True)
     if version.status is VersionStatus.INVALID:
         raise invalid_field(pointer, "The version was found invalid; its status says why.", code="version_invalid")
+    if version.status is VersionStatus.PURGED:
+        raise purged()
     if version.status is VersionStatus.HELD and not held:
         raise _is_held(session, version)
     return version
 
 
 def readable_weights(session: Session, version: ModelVersion) -> Path:
-    """The file of weights that were found good, and are not held."""
+    """The file of weights that were found good, and are neither held nor purged."""
     if version.status is VersionStatus.HELD:
         raise _is_held(session, version)
-    if version.status is not VersionStatus.READY:
+    if version.status is VersionStatus.PURGED:
+        raise purged()
+    if version.status not in USABLE:
         raise Conflict(
             "Only weights that were found good are given out.",
             code="version_not_ready",
@@ -293,6 +314,8 @@ def drift_of(version: ModelVersion) -> Drift:
 
 def fisher_status(session: Session, version: ModelVersion) -> Any:
     """`ready`, `pending` while a job computes it, or `none`."""
+    if version.status is VersionStatus.PURGED:
+        return "none"
     if version.fisher_path is not None:
         return "ready"
     return "none" if _fisher_job(session, version) is None else "pending"
@@ -411,12 +434,18 @@ def transition(
     reason: str | None = None,
     detail: str | None = None,
     actor: str = "worker",
+    data: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Along one arrow of the life cycle, written down."""
+    """Along one arrow of the life cycle, written down, with whatever else is to be known of it."""
     check_arrow(version.status, status)
     version.status, version.status_reason, version.status_detail = status, reason, detail
     session.flush()
-    record(session, version, actor, f"version.{status.value}", {"reason": reason})
+    record(session, version, actor, f"version.{status.value}", {"reason": reason, **data})
+
+
+def purged() -> Conflict:
+    """Why a version cannot be used any more."""
+    return Conflict("The version is purged: its weights are destroyed. Use another one.", code="version_purged")
 
 
 def record(session: Session, row: Model | ModelVersion, actor: str, action: str, data: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The row of a gold model: what a retraining for an audit came to, kept for later audits."""
 
+from datetime import datetime
+
 from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,3 +25,5 @@ class GoldModel(Owned, Base):
     weights_bytes: Mapped[int] = mapped_column(BigInteger)
     seconds: Mapped[float] = mapped_column(Float)
     """Of its training."""
+    purged_at: Mapped[datetime | None]
+    """Since then its file is to be destroyed; the row goes with it."""

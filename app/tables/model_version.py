@@ -1,5 +1,6 @@
 """The row of a model version: write-once weights and what was computed from them."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
@@ -42,3 +43,7 @@ class ModelVersion(Owned, Base):
     fisher_path: Mapped[str | None] = mapped_column(Text)
     fisher_sha256: Mapped[str | None] = mapped_column(String(64))
     fisher_count: Mapped[int | None] = mapped_column(BigInteger)
+    purge_decisions: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """[`PurgeDecision`]: who has asked for its destruction, in order."""
+    destroyed_at: Mapped[datetime | None]
+    """Of a purged version: since then its files are gone."""

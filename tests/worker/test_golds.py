@@ -11,16 +11,22 @@ from app.audit_reports import stand_alone
 from app.audit_reports.schemas import AuditReportIn
 from app.core.db import reading, transaction
 from app.core.digests import sha256_of
-from app.domain.lifecycle import JobStatus
+from app.core.errors import Invalid
+from app.domain.lifecycle import JobStatus, VersionStatus
+from app.forget_requests import service as forget_requests
+from app.forget_requests import tombstones
+from app.forget_requests.schemas import ForgetRequestIn
 from app.jobs import service as jobs
 from app.methods.retrain import RetrainParams
 from app.models import golds
-from app.tables import AuditReport, ForgetRequest, GoldModel, Job, ModelVersion
+from app.tables import AuditReport, ForgetRequest, GoldModel, Job, Model, ModelVersion
+from app.tables.base import utcnow
 from tests.worker.test_search import Rig, rig
 from tests.worker.test_stages import Try, submit
 from tests.worker.test_stages import attempt as carry_out
 from worker import registry, run_job
 from worker.channel import Order
+from worker.loading import build_of, weights_of
 from worker.pipeline import STORIES
 
 __all__ = ["rig"]
@@ -144,3 +150,39 @@ def test_an_attempt_that_has_lost_its_fence_keeps_nothing(rig: Rig, trained: lis
     assert carry_out(request_id, take_away).status is JobStatus.RUNNING  # another has it
     assert len(trained) == 1
     assert kept() == []
+
+
+def test_a_gold_that_has_seen_what_was_forgotten_while_it_was_trained_is_not_kept(rig: Rig, trained: list[int]) -> None:
+    request_id = submit(rig)
+    wish = {"model": "reader", "version": BASE, "target": {"kind": "class", "dataset": "digits", "label": 2}}
+    with transaction() as session:
+        asked = ForgetRequestIn.model_validate({**wish, "method": {"name": "retrain"}})
+        other = forget_requests.submit(session, asked, tenant_id=rig.tenant.id, actor="key_1")
+
+    def forget_more(phase: str) -> None:
+        if phase == "publish":
+            with transaction() as session:
+                tombstones.seal(session, [other])
+
+    assert carry_out(request_id, forget_more).status is JobStatus.SUCCEEDED
+    assert len(trained) == 1
+    assert kept() == []
+
+
+def test_a_gold_that_is_purged_is_trained_anew_and_kept(rig: Rig, result: str, trained: list[int]) -> None:
+    with transaction() as session:
+        session.scalars(select(GoldModel)).one().purged_at = utcnow()
+    assert audited(rig, result)["cost"]["golds_reused"] == 0
+    assert len(trained) == 2
+    assert [row.purged_at for row in kept()] == [None]
+
+
+def test_a_job_whose_version_is_purged_under_its_hands_says_so(rig: Rig) -> None:
+    request_id = submit(rig)
+    with transaction() as session:
+        base = session.get_one(ModelVersion, BASE)
+        base.status = VersionStatus.PURGED
+        with pytest.raises(Invalid, match="is purged"):
+            weights_of(base, build_of(session.get_one(Model, base.model_id)))
+    over = carry_out(request_id, lambda _: None)
+    assert (over.status, over.status_reason) == (JobStatus.FAILED, "version_not_ready")

@@ -64,6 +64,7 @@ def test_a_held_version_is_deployed_by_one_release(api: Rig) -> None:
         ("forget_request.release", REASON["reason"]),
         ("version.ready", "released"),
         ("alias.pointed", None),
+        ("version.superseded", "deployed_since"),
         ("forget_request.completed", "released"),
     ]
     problem(decide(officer, found, "release"), 409, "not_awaiting_release")

@@ -18,6 +18,7 @@ DECIDING = {
     "/forget-requests/{request_id}/approve": "approve",
     "/forget-requests/{request_id}/reject": "approve",
     "/forget-requests/{request_id}/release": "release",
+    "/models/{model}/versions/{version}/purge": "purge",
 }
 """Who may change something need not be who decides about it."""
 

@@ -1,0 +1,1 @@
+"""The end of old weights: what still holds forgotten samples is destroyed, and written down."""
