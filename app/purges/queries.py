@@ -117,17 +117,17 @@ def unburied(session: Session) -> tuple[Sequence[str], Sequence[str]]:
 
 def files_of(session: Session, version: ModelVersion) -> list[Path]:
     """What goes with a version: all in its folder, and all that its row names, but for what others share."""
-    named = {version.weights_path, version.fisher_path, version.initial_weights_path}
+    named = {version.weights_path, version.fisher_path, version.initial_weights_path, version.deltas_path}
     folder = Path(version.weights_path).parent
     inside = {str(path) for path in folder.iterdir()} if folder.name == version.id and folder.is_dir() else set()
     return sorted(Path(path) for path in (named | inside) - shared(session, version) if path)
 
 
 def shared(session: Session, version: ModelVersion) -> set[str | None]:
-    """The initial weights of the versions that stay: those that descend from it began where it did."""
-    query = select(ModelVersion.initial_weights_path).where(
+    """Initial weights and deltas of the versions that stay: those that descend from it began where it did."""
+    query = select(ModelVersion.initial_weights_path, ModelVersion.deltas_path).where(
         ModelVersion.model_id == version.model_id,
         ModelVersion.id != version.id,
         ModelVersion.status != VersionStatus.PURGED,
     )
-    return set(session.scalars(query))
+    return {path for paths in session.execute(query) for path in paths}

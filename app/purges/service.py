@@ -102,9 +102,10 @@ def _purge_golds(session: Session, model: Model) -> list[dict[str, str]]:
 
 
 def _digests(session: Session, version: ModelVersion) -> dict[str, str | None]:
-    stays = version.initial_weights_path in queries.shared(session, version)
+    stay = queries.shared(session, version)
     return {
         "weights_sha256": version.weights_sha256,
-        "initial_weights_sha256": None if stays else version.initial_weights_sha256,
+        "initial_weights_sha256": None if version.initial_weights_path in stay else version.initial_weights_sha256,
+        "deltas_sha256": None if version.deltas_path in stay else version.deltas_sha256,
         "fisher_sha256": version.fisher_sha256,
     }

@@ -16,7 +16,7 @@ from app.models import service as models
 from app.purges import service
 from app.purges.files import destroy_purged
 from app.purges.schemas import PurgeIn
-from app.tables import Alias, AliasChange, ForgetRequest, Job, Model
+from app.tables import Alias, AliasChange, ForgetRequest, Job, Model, ModelVersion
 from tests.app.forget_requests.deciding import carry_out, govern
 from tests.app.forget_requests.test_forget_requests import body, samples, submit
 from tests.app.forget_requests.test_planning import deploy
@@ -74,6 +74,24 @@ def test_initial_weights_go_with_the_last_version_that_shares_them(api: Rig) -> 
     over, destroyed = entries(new)[-2:]
     assert over.data["initial_weights_sha256"] == digest(safetensors(fill=b"\1"))
     assert destroyed.data["files"] == [{"file": "initial.safetensors", "sha256": digest(safetensors(fill=b"\1"))}]
+
+
+def test_recorded_deltas_go_with_the_last_version_that_is_a_sum_of_them(api: Rig) -> None:
+    base, new = forgotten(api)
+    deltas = folder(api, base) / "deltas.safetensors"
+    deltas.write_bytes(b"steps")
+    with transaction() as session:
+        for version in (base, new):
+            session.get_one(ModelVersion, version).deltas_path = str(deltas)
+    purged(api, base)
+    destroy_purged()
+    assert deltas.is_file()
+    deploy(api, api.version())
+    idle(new)
+    purged(api, new)
+    destroy_purged()
+    assert not deltas.exists()
+    assert {"file": "deltas.safetensors", "sha256": digest(b"steps")} in entries(new)[-1].data["files"]
 
 
 def test_what_is_purged_cannot_be_used_any_more(api: Rig) -> None:
