@@ -87,3 +87,7 @@ class Dispatcher(Companion):
     def _connect(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None:
             doorbells.connect(doorbells.PipeDoorbell(process.stdin.fileno()))
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        doorbells.disconnect()
+        super()._end(process)

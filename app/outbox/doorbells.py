@@ -84,6 +84,11 @@ def connect(doorbell: Doorbell) -> None:
     _connected[:] = [doorbell]
 
 
+def disconnect() -> None:
+    """Whoever heard it is gone, and its pipe's number may soon be another file's."""
+    _connected.clear()
+
+
 def doorbell_from_settings() -> Doorbell:
     """The bell of the configured executor."""
     settings = get_settings()

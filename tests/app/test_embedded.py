@@ -9,6 +9,8 @@ import pytest
 
 from app import embedded
 from app.embedded import Dispatcher
+from app.outbox.doorbells import NoDoorbell, PipeDoorbell, doorbell_from_settings
+from tests.conftest import Home
 
 SLEEPER = (sys.executable, "-c", "import sys; sys.stdin.read()")
 
@@ -38,6 +40,12 @@ def test_the_end_of_the_service_is_the_end_of_its_dispatcher() -> None:
         pid = dispatcher.pid
         assert alive(pid)
     assert not alive(pid)
+
+
+def test_nobody_rings_at_a_dispatcher_that_is_gone(home: Home) -> None:  # noqa: ARG001 - its settings
+    with Dispatcher(SLEEPER):
+        assert isinstance(doorbell_from_settings(), PipeDoorbell)
+    assert isinstance(doorbell_from_settings(), NoDoorbell)
 
 
 def test_a_dispatcher_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
