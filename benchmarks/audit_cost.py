@@ -38,8 +38,8 @@ from worker.numerics.problem import Problem
 from worker.numerics.run import Quiet
 from worker.numerics.training import train
 from worker.numerics.weights import Weights, network_with
-from worker.pipeline import warm_up
 from worker.reported import reported
+from worker.run_job import load
 
 RESULT = Path(__file__).parent / "results" / "audit_cost.json"
 SEEDS = (1, 2, 3)
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="the digits and one seed only; nothing is stored")
     options, began_in = parser.parse_args(arguments), environment()
     torch.set_num_threads(1)
-    warm_up()
+    load()
     figures = {"digits": measured(demo.DIGITS, digits(), SEEDS[:1] if options.quick else SEEDS)}
     if not options.quick:
         figures["fashion_mnist"] = measured(demo.FASHION, demo.parquet(options.data / "fashion-mnist"), SEEDS)

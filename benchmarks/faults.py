@@ -307,7 +307,11 @@ class Storm:
         supervisor = self._one_that_works()
         children = self.stack.children(supervisor)
         self._struck("kill_child", supervisor)
-        for pid in children[: max(1, len(children) - 1)][:1]:
+        for pid in children[:1]:
+            _send(pid, signal.SIGKILL)
+
+    def _kill_fork_server(self) -> None:
+        for pid in self.stack.fork_servers():
             _send(pid, signal.SIGKILL)
 
     def _kill_worker(self) -> None:
@@ -389,7 +393,7 @@ class Storm:
         ended = until(lambda: bool(set(children) - self.stack.running().keys()), self.random.uniform(1, 10))
         if held and given_away:
             self.woken["their job was another's when they woke up"] += 1
-            self.woken["ran on to where the fence refused them"] += ended  # a spare does not end by itself
+            self.woken["ran on to where the fence refused them"] += ended
         _send(supervisor, signal.SIGCONT)
 
     def _one_that_works(self) -> int:
@@ -443,6 +447,7 @@ MOMENT_SECONDS = 60.0
 
 KINDS: Mapping[str, Callable[[Storm], bool]] = {
     "kill_child": lambda _: True,
+    "kill_fork_server": lambda _: True,
     "kill_worker": lambda _: True,
     "kill_api": lambda _: True,
     "kill_scheduler": lambda storm: bool(storm.stack.schedulers()),

@@ -59,7 +59,7 @@ def measure(folder: Path, requests: int, *, executor: Literal["local", "celery"]
 
 
 def wait_of(client: demo.Client, position: torch.Tensor) -> dict[str, float]:
-    """One request on an idle service: no job runs or waits, and the spare child has had time to warm up."""
+    """One request on an idle service: no job runs or waits, and the fork server has had time to start."""
     while any(client.call("GET", "/jobs", params={"status": s}).json()["data"] for s in ("queued", "running")):
         time.sleep(0.1)
     time.sleep(IDLE_SECONDS)

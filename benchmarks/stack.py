@@ -21,6 +21,7 @@ from app.cli import app as cli
 from app.core.db import engine_for
 from app.core.settings import SETTINGS_FILE, get_settings
 from benchmarks.servers import PostgreSQL, Redis, free_port
+from worker.fork_server import NAME
 
 PATIENCE_SECONDS = 180.0
 END_SECONDS = 60.0
@@ -106,9 +107,16 @@ class Stack:
         return [pid for pid, command in self.running().items() if "app.cli scheduler" in command]
 
     def children(self, supervisor: int) -> list[int]:
-        """The child processes of a supervisor, oldest first; the newest is the warm spare, if there are several."""
-        found = [pid for pid, command in self.running().items() if "worker.run_job" in command]
-        return sorted((pid for pid in found if _parent_of(pid) == supervisor), key=_started)
+        """The child processes of a supervisor that do a job, oldest first."""
+        jobs = [pid for pid in self._forked() if _name_of(pid) == NAME]
+        return sorted((pid for pid in jobs if _parent_of(pid) == supervisor), key=_started)
+
+    def fork_servers(self) -> list[int]:
+        """Those that the children are forked from."""
+        return [pid for pid in self._forked() if _name_of(pid) != NAME]
+
+    def _forked(self) -> list[int]:
+        return [pid for pid, command in self.running().items() if "worker.fork_server" in command]
 
     def running(self) -> dict[int, str]:
         """Every process that works for this home, with its command line: children and orphans too."""
@@ -247,6 +255,13 @@ def _settings_of(stack: Stack) -> Iterator[None]:
 
 def _parent_of(pid: int) -> int:
     return int(_stat(pid)[1]) if _stat(pid) else 0
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> int:

@@ -5,25 +5,18 @@ import json
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
 from worker.channel import CANCEL
 
-COMMAND = (sys.executable, "-m", "worker.run_job")
 TAIL_LINES = 50
 MOST_EVENTS = 1000
 
 Event = tuple[str, dict[str, Any]]
-
-SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
-"""OpenMP threads that wait by spinning lose whole time slices where another process has their core, and the spare child
-that imports torch beside a job is such a process. An operator's own setting wins."""
 
 
 class Usage(NamedTuple):
@@ -34,36 +27,26 @@ class Usage(NamedTuple):
 
 
 class Child:
-    """One process, leader of its own group."""
+    """One process, leader of its own session, and its standard input, output and error."""
 
-    def __init__(self, command: Sequence[str], *, threads: int) -> None:
-        self.ready = threading.Event()
+    def __init__(self, pid: int, orders: int, events: int, errors: int) -> None:
+        self.pid = pid
+        """Its process id, and its group's and session's."""
         self.usage = Usage(0.0, 0)
         """Known when it has ended."""
-        self._waiting = threading.Lock()
         self.ended = threading.Event()
         """It has closed its output: it is dead or dying, and all it said is in the queue."""
-        self._process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={**SPIN_BRIEFLY, **os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
-        )
+        self._waiting = threading.Lock()
+        self._status: int | None = None
+        self._orders = os.fdopen(orders, "wb")
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._stderr: deque[str] = deque(maxlen=TAIL_LINES)
         self._readers = [
-            threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
-            threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True),
+            threading.Thread(target=self._read_events, args=(os.fdopen(events, "rb"),), daemon=True),
+            threading.Thread(target=self._read_stderr, args=(os.fdopen(errors, "rb"),), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
-
-    @property
-    def pid(self) -> int:
-        """Its process id, and its group's."""
-        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -71,7 +54,7 @@ class Child:
         return self._reaped(os.WNOHANG) is None
 
     def start(self, job_id: str, fence: int, halvings: int = 0) -> None:
-        """Give it its order; it begins as soon as it is ready."""
+        """Give it its order."""
         self._send(json.dumps({"job": job_id, "fence": fence, "halvings": halvings}))
 
     def cancel(self) -> None:
@@ -114,42 +97,37 @@ class Child:
         status = self._reaped(0) or 0
         for reader in self._readers:
             reader.join(5)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._orders.close()
         return status
 
     def _reaped(self, flags: int) -> int | None:
         """Its exit status, if it has ended; what it used is noted on that occasion, the only one there is."""
         with self._waiting:
-            if self._process.returncode is None:
+            if self._status is None:
                 pid, status, used = os.wait4(self.pid, flags)
                 if pid:
-                    self._process.returncode = os.waitstatus_to_exitcode(status)
+                    self._status = os.waitstatus_to_exitcode(status)
                     peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
                     self.usage = Usage(used.ru_utime + used.ru_stime, peak)
-            return self._process.returncode
+            return self._status
 
     def _send(self, line: str) -> None:
-        pipe = self._process.stdin
-        if pipe is not None:
-            with contextlib.suppress(OSError, ValueError):  # it died: whoever watches it sees that
-                pipe.write(line.encode() + b"\n")
-                pipe.flush()
+        with contextlib.suppress(OSError, ValueError):  # it died: whoever watches it sees that
+            self._orders.write(line.encode() + b"\n")
+            self._orders.flush()
 
     def _read_events(self, pipe: IO[bytes]) -> None:
         try:
-            for line in pipe:
-                message = json.loads(line)
-                if message["type"] == "ready":
-                    self.ready.set()
-                else:
+            with pipe:
+                for line in pipe:
+                    message = json.loads(line)
                     self._events.put((message["type"], message["data"]))
         finally:
             self.ended.set()
             self._events.put(None)
 
     def _read_stderr(self, pipe: IO[bytes]) -> None:
-        for line in pipe:
-            self._stderr.append(line.decode(errors="replace"))
+        with pipe:
+            for line in pipe:
+                self._stderr.append(line.decode(errors="replace"))

@@ -2,7 +2,7 @@
 
 Its standard input is the doorbell: a newline means that there is work. The end of it means that the parent died, and
 ends the dispatcher with all its children, so do not start it with an empty input. It says `ready` on its standard
-output once a warm child waits for the first job.
+output once the first job need not wait for imports.
 """
 
 import logging
@@ -90,10 +90,9 @@ def run(supervisor: Supervisor, concurrency: int, *, doorbell: int = 0) -> None:
 
 
 def _say_ready(supervisor: Supervisor) -> None:
-    spare = supervisor.warm()
-    if spare is not None and spare.ready.wait(120):
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+    supervisor.warm()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
 
 
 def main() -> None:

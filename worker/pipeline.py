@@ -57,7 +57,6 @@ from worker.loading import (
 from worker.numerics.answers import answers
 from worker.numerics.deltas import NOBODY, Deltas, check_deltas
 from worker.numerics.errors import EmptyExamples
-from worker.numerics.examples import TensorExamples
 from worker.numerics.fisher import Fisher, fisher_diagonal
 from worker.numerics.outcome import Bench, Finding, Outcome
 from worker.numerics.outcome import Model as Answering
@@ -247,12 +246,6 @@ STORIES: Mapping[JobKind, Callable[[str, int, Attempt], None]] = {
     JobKind.SEARCH: search,
     JobKind.AUDIT: audit_versions,
 }
-
-
-def warm_up() -> None:
-    """Pay what torch charges on first use, half a second of imports, before the clock of a job runs."""
-    one = TensorExamples(torch.zeros(2, 1), torch.tensor([0, 1]), torch.tensor([0, 1]))
-    fisher_diagonal(torch.nn.Linear(1, 2).eval(), one)
 
 
 class _Share(NamedTuple):

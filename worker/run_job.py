@@ -1,15 +1,16 @@
 """The child process of one job: does one attempt, publishes behind its fence, and ends.
 
-`python -m worker.run_job <job> <fence>` starts at once. Without arguments it is the warm spare: it imports torch, says
-`ready` and waits for one line `{"job": …, "fence": …}`. The line `cancel` asks it to stop. The end of stdin means
-that the supervisor died, and ends the process wherever it is. The exit status (`worker.exits`) says what became of it.
+Forked by `worker.fork_server`, or started as `python -m worker.run_job`, it waits on stdin for one line `{"job": …,
+"fence": …}`. The line `cancel` asks it to stop. The end of stdin means that the supervisor died, and ends the process
+wherever it is. The exit status (`worker.exits`) says what became of it.
 """
 
+import importlib
 import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeAlias
 
 from sqlalchemy.orm import Session
@@ -31,18 +32,14 @@ from worker.numerics.run import Cancelled
 
 Stories: TypeAlias = Mapping[JobKind, Callable[[str, int, AttemptRun], None]]
 Follow: TypeAlias = Callable[[Session, Job], None]
+Loaded: TypeAlias = tuple[Stories, Follow]
 
 
-def main(
-    arguments: Sequence[str] = (),
-    load: Callable[[], tuple[Stories, Follow]] | None = None,
-    channel: Channel | None = None,
-) -> int:
+def main(load: Callable[[], Loaded]) -> int:
     """Wait for the order, do the attempt; the exit status."""
-    channel = channel or Channel()  # before torch is imported: a supervisor may die meanwhile
-    stories, follow = (load or _pipeline)()
-    channel.tell("ready")
-    order = Order(arguments[0], int(arguments[1])) if arguments else channel.order()
+    channel = Channel()  # before torch is imported: a supervisor may die meanwhile
+    stories, follow = load()
+    order = channel.order()
     thrift.begin(order.halvings)
     try:
         run = AttemptRun(channel, get_settings().runs, order)
@@ -52,10 +49,11 @@ def main(
         return exit_of(error)
 
 
-def _pipeline() -> tuple[Stories, Follow]:
-    from worker.pipeline import STORIES, warm_up  # noqa: PLC0415 - takes seconds, and the channel must be open by then
+def load() -> Loaded:
+    """Import everything that a job may need, also what torch imports on first use, half a second of it."""
+    importlib.import_module("torch.fx.experimental.symbolic_shapes")
+    from worker.pipeline import STORIES  # noqa: PLC0415 - takes seconds, and the channel must be open by then
 
-    warm_up()
     return STORIES, follow
 
 
@@ -107,4 +105,4 @@ def end(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    end(main(sys.argv[1:]))
+    end(main(load))

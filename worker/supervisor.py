@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -16,7 +16,8 @@ from app.core.settings import Settings
 from app.jobs import service as jobs
 from app.outbox import service as outbox
 from app.tables import Job
-from worker.child import COMMAND, Child, Event
+from worker.child import Child, Event
+from worker.children import MODULE, Children
 from worker.exits import Ending, ending_of
 
 POLL_SECONDS = 0.25
@@ -31,29 +32,28 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Runs jobs, each in a child process, from as many threads as call `run`; keeps one warm spare child."""
+    """Runs jobs, each in a child process, from as many threads as call `run`."""
 
     def __init__(
         self,
         settings: Settings,
         follow: Callable[[Session, Job], None],
-        command: Sequence[str] = COMMAND,
+        module: str = MODULE,
         ready: Callable[[Session, str], bool] = lambda *_: True,
     ) -> None:
         self.follow = follow
         self._ready = ready
         self.owner = processes.identity()
         self._settings = settings
-        self._command = command
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._born = Children(module, threads=max(1, cores // settings.concurrency))
         self._lock = threading.Lock()
         self._closing = False
         self._children: set[Child] = set()
-        self._spare: Child | None = None
 
-    def warm(self) -> Child | None:
-        """Have a spare child that imports what jobs need, so that the next job need not wait for that."""
-        with self._lock:
-            return None if self._closing else self._warm()
+    def warm(self) -> None:
+        """Import what jobs need, so that the next job need not wait for that; returns when that is done."""
+        self._born.warm()
 
     def run(self, job_id: str) -> bool:
         """Claim a job and see one attempt through; False if it was not to be had, and another look is not worth it."""
@@ -72,7 +72,6 @@ class Supervisor:
         child = self._take()
         try:
             child.start(job.id, job.fence, jobs.times_out_of_memory(job))
-            self.warm()
             _Attempt(self, child, job, self._settings).watch()
         finally:
             child.kill()
@@ -85,12 +84,10 @@ class Supervisor:
         """End all children; their jobs are given back by the threads that run them."""
         with self._lock:
             self._closing = True
-            spare, self._spare = self._spare, None
             children = list(self._children)
-        if spare is not None:
-            spare.kill()
         for child in children:
             child.stop()
+        self._born.close()
 
     @property
     def closing(self) -> bool:
@@ -105,25 +102,13 @@ class Supervisor:
             except SQLAlchemyError:
                 log.warning("the database does not answer; the scheduler announces the next job", exc_info=True)
 
-    def _warm(self) -> Child:
-        if self._spare is None or not self._spare.alive:
-            if self._spare is not None:
-                log.error("the warm spare died: %s", self._spare.tail())
-                self._spare.kill()
-            self._spare = self._spawn()
-        return self._spare
-
     def _take(self) -> Child:
+        child = self._born.start()
         with self._lock:
-            child, self._spare = self._warm(), None
             self._children.add(child)
             if self._closing:
                 child.stop()  # too late: the attempt ends at once, and the job is given back
-            return child
-
-    def _spawn(self) -> Child:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Child(self._command, threads=max(1, cores // self._settings.concurrency))
+        return child
 
 
 class _Attempt:

@@ -5,6 +5,7 @@ died. With late acknowledgement long jobs ran two and three times.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -71,7 +72,8 @@ def _register(celery: Celery, make_supervisor: Callable[[], Supervisor]) -> None
             persist(supervisor(), job_id)
 
     def ready(**_: object) -> None:
-        supervisor().warm()
+        # In a thread: a signal's handler, which runs in this one, may close the supervisor meanwhile.
+        threading.Thread(target=supervisor().warm, name="warm", daemon=True).start()
 
     def shutting_down(**_: object) -> None:
         supervisor().close()  # their jobs are given back, so the tasks end and the worker need not wait for hours

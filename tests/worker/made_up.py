@@ -27,7 +27,7 @@ from worker.numerics.errors import NonFinite
 from worker.supervisor import Supervisor
 from worker.tasks import create_celery
 
-CHILD = (sys.executable, "-m", "tests.worker.made_up")
+CHILD = "tests.worker.made_up"
 
 
 def succeed(run: AttemptRun) -> None:
@@ -151,4 +151,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["local"]:
         local.run(supervisor(), get_settings().concurrency)
     else:
-        run_job.end(run_job.main(load=load))
+        run_job.end(run_job.main(load))

@@ -19,7 +19,7 @@ from tests.conftest import add_tenant, sqlite_home
 from tests.worker.made_up import CHILD, follow
 from tests.worker.waiting import enqueue, events, row, until, until_status
 from worker import supervisor as supervisor_module
-from worker.child import Child
+from worker.children import Children
 from worker.supervisor import Supervisor
 
 
@@ -154,25 +154,6 @@ def test_a_closed_supervisor_gives_its_jobs_back() -> None:
     assert (given_back.attempt, given_back.excused, given_back.not_before) == (1, 1, None)  # it may begin again at once
 
 
-def test_a_child_dies_with_its_supervisor(supervisor: Supervisor) -> None:
-    spare = supervisor.warm()
-    assert spare is not None
-    assert spare.ready.wait(30)
-    assert spare._process.stdin is not None
-    spare._process.stdin.close()  # what the kernel does when the supervisor is killed
-    assert spare.wait(5) == 1
-
-
-def test_a_dead_spare_is_replaced(supervisor: Supervisor) -> None:
-    spare = supervisor.warm()
-    assert spare is not None
-    os.kill(spare.pid, signal.SIGKILL)
-    spare.wait(5)
-    job = enqueue("succeed")
-    supervisor.run(job.id)
-    assert row(job).status is JobStatus.SUCCEEDED
-
-
 def limited(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:
     monkeypatch.setattr(supervisor, "_settings", get_settings().model_copy(update=limits))
 
@@ -193,7 +174,7 @@ def test_what_an_attempt_used_and_how_it_ended_is_written_down(supervisor: Super
     assert (done["attempt"], done["status"], done["signal"]) == (2, 0, None)
     for used in (killed, done):
         assert used["peak_rss_bytes"] > 50_000_000  # it has imported torch
-        assert used["cpu_seconds"] > 0.1
+        assert 0.01 < used["cpu_seconds"] < 2  # and not for that: it was forked
 
 
 def test_seconds_are_those_of_all_attempts(supervisor: Supervisor) -> None:
@@ -257,10 +238,9 @@ def test_what_runs_out_of_memory_again_has_failed(supervisor: Supervisor) -> Non
 
 def test_what_exceeds_the_memory_limit_is_killed(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.supervisor.MEASURE_SECONDS", 0.0)
-    spare = supervisor.warm()
-    assert spare is not None
-    assert spare.ready.wait(60)
-    limit = processes.resident_bytes(spare.pid) + 200_000_000
+    idle = supervisor._born.start()
+    limit = processes.resident_bytes(idle.pid) + 200_000_000
+    idle.kill()
     limited(supervisor, monkeypatch, memory_limit_bytes=limit)
     job = enqueue("swell")
     supervisor.run(job.id)
@@ -320,7 +300,9 @@ def test_a_frozen_worker_that_wakes_up_after_its_lease_publishes_nothing() -> No
     with transaction() as session:
         taken = jobs.claim(session, job.id, owner="frozen")
         assert taken is not None
-    frozen = Child(CHILD, threads=1)
+    children = Children(CHILD, threads=1)
+    frozen = children.start()
+    children.close()
     frozen.start(job.id, taken.fence)
     until((get_settings().runs / job.id / "begun").exists, 60)
     os.killpg(frozen.pid, signal.SIGSTOP)
