@@ -15,6 +15,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -50,6 +51,8 @@ default of three, one that is killed three times is lost, as it should be. A Cel
 DISK_BYTES = 96 * 2**20
 MENDED_SECONDS = 240.0
 """How long a fault that is to be seen through may take until its jobs run again; seconds, on a machine that is idle."""
+LOCK_SECONDS = 10.0
+"""No transaction of ours is that long: who holds SQLite's write lock for so long stands still."""
 DRAIN_SECONDS = 1800.0
 """How long whatever is left may take when the faults are over, before it counts as stuck."""
 ONE_METRIC = {"metrics": [{"name": "accuracy"}]}
@@ -387,7 +390,7 @@ class Storm:
             self.stack.processes["api"].signal(signal.SIGKILL)
             self.stack.processes["api"].wait()
             self.stack.start()
-        given_away = until(lambda: all(map(_taken_away, held)), MENDED_SECONDS)
+        given_away = not self._write_lock_is_held() and until(lambda: all(map(_taken_away, held)), MENDED_SECONDS)
         for pid in children:
             _send(pid, signal.SIGCONT)
         ended = until(lambda: bool(set(children) - self.stack.running().keys()), self.random.uniform(1, 10))
@@ -395,6 +398,18 @@ class Storm:
             self.woken["their job was another's when they woke up"] += 1
             self.woken["ran on to where the fence refused them"] += ended
         _send(supervisor, signal.SIGCONT)
+
+    def _write_lock_is_held(self) -> bool:
+        """SQLite has one, and who was frozen inside a write transaction keeps it: nobody writes until they wake."""
+        if self.stack.postgresql is not None:
+            return False
+        try:
+            with contextlib.closing(sqlite3.connect(self.stack.home / "unlearn.db", timeout=LOCK_SECONDS)) as database:
+                database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self.woken["had stopped all writers"] += 1
+            return True
+        return False
 
     def _one_that_works(self) -> int:
         """The supervisor of a running job; any, where none runs for a long time."""

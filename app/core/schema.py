@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.core.db import engine
+from app.core.db import reading
 
 
 def _config() -> Config:
@@ -25,5 +25,5 @@ def upgrade() -> None:
 def is_current() -> bool:
     """Whether the database is at the newest migration."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
-    with engine().connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == newest
+    with reading() as session:  # the service starts also while somebody holds SQLite's write lock
+        return MigrationContext.configure(session.connection()).get_current_revision() == newest

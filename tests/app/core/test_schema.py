@@ -1,6 +1,7 @@
 """The migrations make the tables of the code, and keep what is in them."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app.core import schema
 from app.core.db import engine, reading, transaction
@@ -24,6 +25,12 @@ from tests.conftest import Home
 def test_the_migrations_make_the_tables_of_the_code(database: Home) -> None:  # noqa: ARG001 - it is compared
     with engine().connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_the_version_is_known_while_somebody_writes(database: Home) -> None:  # noqa: ARG001
+    with transaction() as writing, ThreadPoolExecutor(1) as another:
+        assert writing.execute(text("SELECT 1"))
+        assert another.submit(schema.is_current).result(5)
 
 
 def test_a_database_with_jobs_goes_back_one_migration_and_forth(database: Home, tenant: Tenant) -> None:  # noqa: ARG001
