@@ -48,7 +48,7 @@ CALLERS = 3
 SETTINGS = {"lease_seconds": 5, "max_attempts": 1000, "concurrency": 2}
 """A short lease, so that a run is short. So many attempts that no job is given up for being killed often: with the
 default of three, one that is killed three times is lost, as it should be. A Celery worker takes one job at a time."""
-DISK_BYTES = 96 * 2**20
+DISK_BYTES = 512 * 2**20
 MENDED_SECONDS = 240.0
 """How long a fault that is to be seen through may take until its jobs run again; seconds, on a machine that is idle."""
 LOCK_SECONDS = 10.0
