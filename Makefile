@@ -28,6 +28,7 @@ bench: $(READY) ## every benchmark, quick; `python -m benchmarks.<name>` runs on
 	$(BIN)/python -m benchmarks.fisher --quick
 	$(BIN)/python -m benchmarks.additivity --quick
 	$(BIN)/python -m benchmarks.hayase --quick
+	$(BIN)/python -m benchmarks.hayase_search --quick
 	$(BIN)/python -m benchmarks.latency --quick
 	$(BIN)/python -m benchmarks.faults --quick
 	$(BIN)/python -m benchmarks.load --quick

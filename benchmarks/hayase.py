@@ -91,29 +91,39 @@ def measured(data: Data, seed: int, part: str) -> Figures:
 def forget_class(data: Data, seed: int) -> Figures:
     """Train on everything, store the Fisher, then forget the class by every method."""
     started = process_time()
+    problem = class_problem(data, seed)
+    seconds = process_time() - started
+    figures: Figures = {"pretrained": {**class_accuracies(Model(BUILD, problem.old), data), "seconds": seconds}}
+    for name, method in METHODS.items():
+        started = process_time()
+        outcome = registry.unlearn(problem, method)
+        seconds = process_time() - started
+        model = Model(BUILD, outcome.weights, outcome.silenced)
+        figures[name] = {**class_accuracies(model, data), "seconds": seconds}
+        print(f"seed {seed} A.{name} {figures[name]}", flush=True)
+    return figures
+
+
+def class_problem(data: Data, seed: int) -> Problem:
+    """A network trained on everything, its stored Fisher, and class 0 to be forgotten."""
     old = train(BUILD, RECIPE, data.train, seed=seed)
-    trained = process_time()
-    fisher = fisher_diagonal(network_with(BUILD, old), data.train)
-    pretrained = {**_both(Model(BUILD, old), data), "seconds": trained - started}
-    figures: Figures = {"pretrained": {**pretrained, "fisher_seconds": process_time() - trained}}
-    problem = Problem(
+    return Problem(
         build=BUILD,
         old=old,
         classes=10,
         pattern="A",
         seed=seed,
         forget=data.train.where(data.train.labels == FORGOTTEN),
-        fisher=fisher,
+        fisher=fisher_diagonal(network_with(BUILD, old), data.train),
         recipe=RECIPE,
         forgotten_class=FORGOTTEN,
     )
-    for name, method in METHODS.items():
-        started = process_time()
-        outcome = registry.unlearn(problem, method)
-        seconds = process_time() - started
-        figures[name] = {**_both(Model(BUILD, outcome.weights, outcome.silenced), data), "seconds": seconds}
-        print(f"seed {seed} A.{name} {figures[name]}", flush=True)
-    return figures
+
+
+def class_accuracies(model: Model, data: Data) -> dict[str, float]:
+    """Test accuracy on the forgotten class and on the others, by the paper's names."""
+    found = accuracies(model, data)
+    return {"D_f": found["forget"], "D_r": found["retain"]}
 
 
 def gathered(runs: Sequence[Figures]) -> Figures:
@@ -148,11 +158,6 @@ def _data(options: argparse.Namespace, part: str) -> Data:
         return read(options.data / "fashion-mnist", every=every)
     subject = SUBJECTS[part]
     return read(options.data / subject.folder, every=every, normalisation=subject.normalisation)
-
-
-def _both(model: Model, data: Data) -> dict[str, float]:
-    found = accuracies(model, data)
-    return {"D_f": found["forget"], "D_r": found["retain"]}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

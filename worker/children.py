@@ -135,14 +135,14 @@ class _Server:
 
     def fork(self, streams: tuple[int, int, int]) -> int | None:
         """The process id of a new child; None if the server is no more."""
-        with _subreaper():
-            try:
+        try:
+            with _subreaper():
                 socket.send_fds(self._line, [FORK], streams)
                 pid = self._line.recv(PID.size)
-            except OSError:
-                log.warning("no word from the fork server", exc_info=True)
-                self.kill()
-                return None
+        except OSError:
+            log.warning("the fork server gives no child", exc_info=True)
+            self.kill()
+            return None
         return int(PID.unpack(pid)[0]) if pid else None
 
     def kill(self) -> None:

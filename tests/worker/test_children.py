@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,21 @@ def test_a_fork_server_that_hangs_is_done_without(monkeypatch: pytest.MonkeyPatc
     assert child.wait(20) == 1
     child.kill()
     children.close()
+
+
+def test_where_no_subreaper_is_allowed_children_are_started_anew(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def forbidden() -> Iterator[None]:
+        raise PermissionError("prctl")
+        yield
+
+    monkeypatch.setattr(children_module, "_subreaper", forbidden)
+    child = children.start()
+    assert "fork_server" not in Path(f"/proc/{child.pid}/cmdline").read_text()
+    assert child.alive
+    child.kill()
 
 
 def test_a_module_that_cannot_be_imported_is_the_childs_own_end() -> None:

@@ -1,0 +1,137 @@
+"""Values for rows of `benchmarks.hayase`, chosen on validation data: a sixth of the training images, which nobody saw.
+
+Seeds are not those of the table. A row is a grid; `rows.{row}` has what each of its points gives, mean over the seeds,
+and the point chosen: the one that meets the row's condition with the most of its aim.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+import torch
+
+from app.core.params import MethodParams
+from app.methods.consistency import ConsistencyParams
+from app.methods.rld import RldParams
+from benchmarks import fashion
+from benchmarks.environment import environment
+from benchmarks.fashion import Data, add_data_option, read
+from benchmarks.feature_patterns import SUBJECTS, Trial, row, trained
+from benchmarks.hayase import class_accuracies, class_problem
+from worker import registry
+from worker.numerics.outcome import Model
+from worker.numerics.problem import Pattern, Problem
+
+RESULT = Path(__file__).parent / "results" / "hayase_search.json"
+SEEDS = (101, 102)
+ONE_IN = 6
+"""So many-th training image is for validation."""
+Figures = dict[str, float]
+
+
+class Search(NamedTuple):
+    """A row of the table, and what may be varied in it."""
+
+    method: MethodParams
+    grid: Mapping[str, Sequence[float]]
+    aim: str
+    meets: Callable[[Figures, Figures], bool]
+    """Its condition, on what a point gives and what the deployed model gives."""
+
+
+def forgets(found: Figures, _before: Figures) -> bool:
+    """D_f ≤ .02, with half of it kept for the test data."""
+    return found["D_f"] <= 0.01
+
+
+def keeps(found: Figures, before: Figures) -> bool:
+    """D_r within five points, with one kept for the test data."""
+    return found["D_r"] >= before["D_r"] - 0.04
+
+
+SEARCHES: Mapping[str, Search] = {
+    "A.rld": Search(RldParams(), {"penalty_strength": (5e3, 1e4, 1.5e4, 2e4, 3e4)}, "D_r", forgets),
+    "tile.C.consistency": Search(
+        ConsistencyParams(),
+        {"consistency_strength": (1.0, 2.0, 4.0), "penalty_strength": (1e3, 3e3), "steps": (250, 500)},
+        "D_r_extra",
+        keeps,
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Try every point of every row asked for, store what came of it."""
+    options, began_in = _options(arguments), environment()
+    data = validation(read(options.data / "fashion-mnist", every=10 if options.quick else 1))
+    for name in options.row or SEARCHES:
+        search = SEARCHES[name]
+        points = [dict(zip(search.grid, values, strict=True)) for values in product(*search.grid.values())]
+        found = searched(data, name, points[:2] if options.quick else points, SEEDS[:1] if options.quick else SEEDS)
+        print(json.dumps({name: found}))
+        if not options.quick:
+            rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else {}
+            rows[name] = {**found, "seeds": list(SEEDS), "environment": began_in}
+            RESULT.write_text(json.dumps({"claim": __doc__, "rows": rows}, indent=1) + "\n")
+
+
+def searched(data: Data, name: str, points: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> dict[str, Any]:
+    """The point of a row that is best, and what all give."""
+    search = SEARCHES[name]
+    runs = [tried(data, seed, name, points) for seed in seeds]
+    deployed = _mean([before for before, _ in runs])
+    found = [_mean(of_seeds) for of_seeds in zip(*(found for _, found in runs), strict=True)]
+    fit = [number for number, figures in enumerate(found) if search.meets(figures, deployed)]
+    best = max(fit, key=lambda number: found[number][search.aim], default=None)
+    return {
+        "chosen": None if best is None else points[best],
+        "deployed": deployed,
+        "points": [{**point, **figures} for point, figures in zip(points, found, strict=True)],
+    }
+
+
+def validation(data: Data) -> Data:
+    """Training images in two parts, the second of which stands where the test images stood."""
+    held = torch.arange(len(data.train)) % ONE_IN == ONE_IN - 1
+    seen, kept = data.train.at((~held).nonzero().flatten()), data.train.at(held.nonzero().flatten())
+    asked = kept.labels == fashion.FORGOTTEN
+    return Data(seen, kept.where(asked), kept.where(~asked))
+
+
+def tried(data: Data, seed: int, name: str, points: Sequence[Mapping[str, float]]) -> tuple[Figures, list[Figures]]:
+    """What the deployed model gives, and every point."""
+    part, _, trial = name.partition(".")
+    methods = [SEARCHES[name].method.model_copy(update=dict(point)) for point in points]
+    if part == "A":
+        problem = class_problem(data, seed)
+        before = class_accuracies(Model(problem.build, problem.old), data)
+        return before, [_forgotten(problem, method, data) for method in methods]
+    problem, before = trained(data, seed, SUBJECTS[part])
+    pattern: Pattern = "C" if trial.startswith("C") else "B"
+    return before, [row(replace(problem, pattern=pattern), Trial(pattern, method), data, part) for method in methods]
+
+
+def _forgotten(problem: Problem, method: MethodParams, data: Data) -> Figures:
+    outcome = registry.unlearn(problem, method)
+    return class_accuracies(Model(problem.build, outcome.weights, outcome.silenced), data)
+
+
+def _mean(runs: Sequence[Figures]) -> Figures:
+    return {key: round(mean(run[key] for run in runs), 4) for key in runs[0]}
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hayase_search", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two points of each on 6,000 images; nothing is stored")
+    parser.add_argument("--row", nargs="*", choices=sorted(SEARCHES), help="only these")
+    add_data_option(parser)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
