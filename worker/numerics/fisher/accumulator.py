@@ -119,8 +119,16 @@ class Accumulator:
         Raises:
             NonFinite: as `add`.
         """
+        return {name: s.clone() for name, s in self.finished().items()}
+
+    def finished(self) -> dict[str, Tensor]:
+        """The same without a copy where they are on the CPU: nothing may be added afterwards.
+
+        Raises:
+            NonFinite: as `add`.
+        """
         self._settle()
-        return {name: s.cpu().clone() for name, s in self._sums.items()}
+        return {name: s.cpu() for name, s in self._sums.items()}
 
     def _add(self, inputs: Tensor, labels: Tensor, sums: Sums) -> None:
         plan, batch = self._plan, (self._network, self._tensors, inputs, labels)

@@ -82,7 +82,7 @@ class Fisher:
             left = total - other.sums[name]
             noise = left <= NOISE_FLOOR * total
             below += int((noise & (total > 0)).sum())
-            sums[name] = left.masked_fill(noise, 0.0)
+            sums[name] = left.masked_fill_(noise, 0.0)
         return type(self)(sums, self.count - other.count, weights_sha256=self.weights_sha256, below_noise_floor=below)
 
 

@@ -1,6 +1,7 @@
 """One pass over the examples, summing squares: the estimation of a Fisher diagonal."""
 
 from copy import deepcopy
+from functools import cache, partial
 from time import monotonic
 from typing import Any
 
@@ -79,11 +80,10 @@ def fisher_diagonal(
     if compiled:
         full = next(examples.batches(batch_size))
         accumulator.compile(full.inputs, full.labels)
-    facts: dict[str, Fact] = {"total": total, "batch_size": batch_size, "compiled": accumulator.compiled}
-    facts["bound"] = bound_to(network.state_dict(), examples)
+    facts = cache(partial(_facts, network, examples, batch_size, accumulator.compiled))
     done, skipped, kept_at = 0, 0, monotonic()
     earlier = run.saved(phase)
-    if earlier and facts.items() <= earlier[1].items() and accumulator.resume(earlier[0]):
+    if earlier and facts().items() <= earlier[1].items() and accumulator.resume(earlier[0]):
         skipped = int(earlier[1]["done"])
     for batch in examples.batches(batch_size):
         done += len(batch.labels)
@@ -92,11 +92,17 @@ def fisher_diagonal(
         accumulator.add(*batch)
         run.progress(phase, done, total, "samples")
         if accumulator.settled and monotonic() - kept_at >= CHECKPOINT_SECONDS:
-            run.save(phase, (accumulator.sums(), {**facts, "done": done}))
+            run.save(phase, (accumulator.sums(), {**facts(), "done": done}))
             kept_at = monotonic()
-    sums = accumulator.sums()
+    sums = accumulator.finished()
     run.note(f"{phase}_by", accumulator.how)
     return Fisher(sums, total)
+
+
+def _facts(network: nn.Module, examples: Examples, batch_size: int, compiled: bool) -> dict[str, Fact]:  # noqa: FBT001
+    """What a checkpoint holds for. Digests every weight: for a few samples that takes as long as the pass itself."""
+    bound = bound_to(network.state_dict(), examples)
+    return {"total": len(examples), "batch_size": batch_size, "compiled": compiled, "bound": bound}
 
 
 def pays(network: nn.Module, inputs: Tensor, samples: int) -> bool:

@@ -20,6 +20,8 @@ CHUNK_FLOATS = 2**17
 SMALL = 2**14
 """Products of fewer numbers are squared and summed together, larger ones one after the other: fewer calls against one
 pass through memory less."""
+BLOCK_FLOATS = 2**19
+"""Products of more than twice as many are formed and squared some rows at a time, so that these stay in the cache."""
 LONG = 256
 """From so many positions on, a backward-weight convolution is faster than a product with unfolded patches."""
 
@@ -101,10 +103,7 @@ def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
         for rows in chunks(len(g), out.numel()):
             out.add_(torch.bmm(g[rows].mT, a[rows]).square_().sum(0))
     else:
-        product = torch.empty_like(out)  # the same memory every time: it stays in the cache
-        for some_g, some_a in zip(g.mT.unbind(), a.unbind(), strict=True):
-            torch.mm(some_g, some_a, out=product)
-            out.addcmul_(product, product)
+        _add_squares(g.mT.unbind(), a.unbind(), out)
 
 
 @torch.library.custom_op("unlearnd::add_squared_unfolded", mutates_args={"out"})
@@ -122,11 +121,23 @@ def add_squared_unfolded(
         dilation: of the kernel.
     """
     flat = out.view(len(out), -1)
-    product = torch.empty_like(flat)
-    for n in range(len(g)):
-        patches = unfold(a[n : n + 1], tuple(out.shape[2:]), tuple(dilation), tuple(padding), tuple(stride))[0]
-        torch.mm(g[n], patches.T, out=product)
-        flat.addcmul_(product, product)
+    # All patches at once where they take less memory than one product, so that blocks of rows can be gone through.
+    step = len(g) if g.shape[0] * g.shape[2] <= len(out) else 1
+    for some_g, some_a in zip(g.split(step), a.split(step), strict=True):
+        patches = unfold(some_a, tuple(out.shape[2:]), tuple(dilation), tuple(padding), tuple(stride))
+        _add_squares(some_g.unbind(), patches.mT.unbind(), flat)
+
+
+def _add_squares(g: Sequence[Tensor], a: Sequence[Tensor], out: Tensor) -> None:
+    """Add Σₙ (gₙ aₙ)² to `out`, `(O, I)`, for gₙ `(O, T)` and aₙ `(T, I)`: rows by rows, sample by sample."""
+    rows = len(out) if out.numel() <= 2 * BLOCK_FLOATS else max(1, BLOCK_FLOATS // out.shape[1])
+    memory = torch.empty_like(out[:rows])  # the same every time: it stays in the cache
+    for start in range(0, len(out), rows):
+        some = out[start : start + rows]
+        product = memory[: len(some)]
+        for g_n, a_n in zip(g, a, strict=True):
+            torch.mm(g_n[start : start + rows], a_n, out=product)
+            some.addcmul_(product, product)
 
 
 @torch.library.custom_op("unlearnd::add_squared_rows", mutates_args={"out"})
