@@ -68,17 +68,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a little of each, and nothing is written down")
     parser.add_argument("--requests", type=int, help="how many requests of one model are submitted to be coalesced")
-    parser.add_argument("--only", nargs="*", choices=sorted(PARTS), help="only these, and nothing is written down")
+    parser.add_argument("--only", nargs="*", choices=sorted(PARTS), help="only these; the others stay as they were")
     asked = parser.parse_args()
     end_with_what_was_started()
     size = QUICK if asked.quick else FULL
     coalesced = asked.requests or size.coalesced
-    figures: dict[str, Any] = {}
     for name in asked.only or PARTS:
-        figures |= PARTS[name](size, coalesced)
+        figures = PARTS[name](size, coalesced)
         print(json.dumps(figures, indent=2), flush=True)
-    if not asked.quick and not asked.only:
-        RESULT.write_text(json.dumps({**figures, "environment": environment()}, indent=2) + "\n")
+        if not asked.quick:
+            _write_down(name, figures)
+
+
+def _write_down(part: str, figures: dict[str, Any]) -> None:
+    """Put the figures of a part beside those of the others, with the environment that they were measured in."""
+    result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    environments = {**result.get("environment", {}), part: environment()}
+    RESULT.write_text(json.dumps({**result, **figures, "environment": environments}, indent=2) + "\n")
 
 
 def routes(size: Size, _requests: int) -> dict[str, Any]:
