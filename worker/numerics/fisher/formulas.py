@@ -123,7 +123,7 @@ def add_squared_unfolded(
     flat = out.view(len(out), -1)
     # All patches at once where they take less memory than one product, so that blocks of rows can be gone through.
     step = len(g) if g.shape[0] * g.shape[2] <= len(out) else 1
-    for some_g, some_a in zip(g.split(step), a.split(step), strict=True):
+    for some_g, some_a in zip(torch.split(g, step), torch.split(a, step), strict=True):
         patches = unfold(some_a, tuple(out.shape[2:]), tuple(dilation), tuple(padding), tuple(stride))
         _add_squares(some_g.unbind(), patches.mT.unbind(), flat)
 
