@@ -2,7 +2,8 @@
 
 `fashion_mnist.A.{method}` and `fashion_mnist.{tile,line}.{B,C}.{method}` hold mean, std and n of test accuracies;
 `fashion_mnist.cnn` and `cifar10.cifar10_cnn` the same for small convolutional networks and the tile. `--part` measures
-one part anew and leaves the others, each with the environment it was measured in. Seconds are the processor's.
+one part anew and leaves the others, each with the environment it was measured in. Seconds are the processor's; those
+of the pretrained network of part A include its Fisher.
 """
 
 import argparse

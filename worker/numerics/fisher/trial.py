@@ -13,7 +13,7 @@ from worker.numerics.fisher.definition import Sums, Tensors, by_vmap, each_sampl
 from worker.numerics.fisher.formulas import Uncovered
 from worker.numerics.fisher.interception import Course, Interception, Layout, Planned, Use
 
-SAMPLES = 2
+SAMPLES = 3
 """On so many the fast way is compared with the definition."""
 SIZES = (5, 7)
 """Two batch sizes that tell where the samples stand: what grows from 5k to 7k is made of k entries a sample."""
@@ -28,7 +28,7 @@ def planned(network: nn.Module, tensors: Tensors, names: Sequence[str], inputs: 
         network: in eval mode.
         tensors: its parameters and buffers.
         names: its parameters.
-        inputs: `(B, *S)`, of which the first two are tried.
+        inputs: `(B, *S)`, of which the first three are tried.
         labels: `(B,)`.
 
     Raises:
