@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from tests.conftest import Home
 from tests.journeys import material
 from tests.journeys.service import Api
 from tests.journeys.test_main_job import serving, upload
+from tests.processes import children_of
 
 SHARDS = 2
 
@@ -110,8 +110,3 @@ def kill_one_of(ids: list[str]) -> str:
                         os.kill(child, signal.SIGKILL)
         time.sleep(0.005)
     raise AssertionError("no shard was killed")
-
-
-def children_of(process: int) -> list[int]:
-    tasks = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]

@@ -13,6 +13,7 @@ from app.embedded import Dispatcher
 from app.outbox.doorbells import PipeDoorbell
 from app.outbox.service import relay
 from app.scheduler import Scheduler
+from tests.processes import children_of
 from tests.worker.waiting import enqueue, row, until, until_status
 
 COMMAND = (sys.executable, "-m", "tests.worker.made_up", "local")
@@ -57,8 +58,7 @@ def test_an_unrung_job_runs_too_and_ends_with_the_parent(dispatcher: "subprocess
 def test_when_the_dispatcher_is_killed_its_children_die(dispatcher: "subprocess.Popen[bytes]") -> None:
     job = enqueue("listen")
     until(lambda: row(job).progress is not None)
-    listed = Path(f"/proc/{dispatcher.pid}/task").glob("*/children")
-    children = [pid for task in listed for pid in task.read_text().split()]
+    children = children_of(dispatcher.pid)
     assert children
     dispatcher.kill()
     dispatcher.wait(5)
