@@ -14,9 +14,9 @@ and that they can do without. So they get an environment of their own:
         laplace-torch==0.3 curvlinops-for-pytorch==3.0.1
     build/peers/bin/python -m benchmarks.fisher
 
-A peer that is not there is a row that says so. `ours` is what a registration of a million samples would use: compiled
-where that pays, which needs a C++ compiler, as `vmap_compiled` does; `ours_eager` is the same engine without one. With
-`--quick` nothing is compiled.
+A peer that is not there is a row that says so. `ours` is what a registration of a million samples would use: with
+its kernel, and compiled where that pays, which needs a C++ compiler, as `vmap_compiled` does; `ours_eager` is the same
+engine without one. With `--quick` nothing is compiled.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def measured(name: str, kind: Kind, effort: Effort, device: str) -> dict[str, An
         "ours": mine["ratio"],
         "ours_mean": mine["mean"],
         "ours_quartiles": mine["quartiles"],
-        "ours_compiled": mine["compiled"],
+        "ours_by": mine["by"],
         "ours_setup_seconds": mine["setup_seconds"],
         "ours_setup_peak_mib": mine["setup_peak_mib"],
         EAGER: seen[EAGER],

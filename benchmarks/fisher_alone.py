@@ -68,7 +68,6 @@ def _look(row: str, case: Case, truth: Mapping[str, Tensor], *, compiling: bool)
     before = standing(device)
     mine = own(case)
     ready, setup_peak = highest(lambda: prepare(mine), device, above=before)
-    compiled = compiling and ready.compile is not None
     if compiling and ready.compile:  # that is set-up, and what stays of the compiler is not memory of the row
         held = standing(device) - before
         _, setup_peak = highest(ready.compile, device, above=before)
@@ -79,10 +78,10 @@ def _look(row: str, case: Case, truth: Mapping[str, Tensor], *, compiling: bool)
     seen = {key: round(value, 2) for key, value in seen.items()}
     if row == PLAIN:
         return seen
-    seen["compiled"] = compiled
+    seen |= {"compiled": compiling and ready.compile is not None, "by": ready.by()}
     errors = errors_of(ready.read(returned), truth)
     seen |= {"max_normwise_error": errors.normwise, "missing_parameters": len(errors.missing)}
-    if row == OURS:  # not compiled: a compiled pass is compared with this one when it is made
+    if row == OURS:  # not compiled: what is compiled is compared with this one when it is made
         in_float64 = prepare(doubled(case))
         seen["max_normwise_error_fp64"] = errors_of(in_float64.read(in_float64.run()), truth).normwise
     return seen

@@ -56,7 +56,7 @@ def test_the_quick_form_gives_all_figures(
         assert model["plain_peak_mib"] >= 0
         assert model["peers"].keys() == set(ROWS) - {"plain", "ours", "ours_eager"}
         assert model["ours_eager"]["ratio"] > 0
-        assert not model["ours_compiled"]
+        assert model["ours_by"] == "interception"
         assert model["best_exact_peer"] == model["peers"][model["best_exact_peer_name"]]["ratio"]
         assert all(seen.keys() >= {"ratio", "exact"} or seen["failed"] for seen in model["peers"].values())
     assert figures["registration"].keys() >= {"seconds", "peak_mib"}

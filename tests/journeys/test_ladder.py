@@ -24,7 +24,7 @@ from app.keys import service as keys
 from app.tables import Job, Tenant
 from tests.conftest import Home, sqlite_home
 from tests.journeys.service import PATIENCE_SECONDS, Api, running
-from tests.journeys.test_fisher_shards import children_of
+from tests.processes import children_of
 from worker import registry
 from worker.numerics.examples import TensorExamples
 from worker.numerics.recipe import Recipe

@@ -18,8 +18,8 @@ from app.tables import Job, Search
 from tests.conftest import Home, sqlite_home
 from tests.journeys import material
 from tests.journeys.service import Api
-from tests.journeys.test_fisher_shards import children_of
 from tests.journeys.test_main_job import serving
+from tests.processes import children_of
 
 TRIALS = 20
 RLD = {"name": "rld", "epochs": 2, "batch_size": 32}

@@ -4,8 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from worker.numerics.errors import NonFinite
+from worker.numerics.fisher import fused_cpu
 from worker.numerics.fisher.batch import add_intercepted
-from worker.numerics.fisher.compiled import Program, Uncompiled
+from worker.numerics.fisher.compiled import Program, check_equal
+from worker.numerics.fisher.compiler import Uncompiled
 from worker.numerics.fisher.definition import Sums, Tensors, one_by_one, tensors_of
 from worker.numerics.fisher.formulas import Uncovered
 from worker.numerics.fisher.trial import planned
@@ -39,19 +41,19 @@ class Accumulator:
         self._plan = planned(network, self._tensors, self._names, inputs.to(self._device), labels.to(self._device))
         self._sums = self._zeros(torch.float64)
         self._recent = self._zeros(None)
+        self._kernel: fused_cpu.Kernel | None = None
         self._program: Program | None = None
-        self._uncompiled = ""
+        self._unmade: dict[str, list[str]] = {}  # what there was no compiler for, or no use, by the reason
         self._otherwise = 0
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @property
     def how(self) -> str:
         """How the squares are formed, what is left to a slower way, and why."""
-        said = "interception"
-        if self._program:
-            said += ", compiled"
-        elif self._uncompiled:
-            said += f", not compiled ({self._uncompiled})"
+        made = {"fused": self.fused, "compiled": self.compiled}
+        said = ", ".join(["interception", *(word for word, it_is in made.items() if it_is)])
+        for reason, words in self._unmade.items():
+            said += f", not {' or '.join(words)} ({reason})"
         if apart := self._plan.apart:
             name, reason = next(iter(apart.items()))
             more = f" and {len(apart) - 1} more" if len(apart) > 1 else ""
@@ -66,9 +68,38 @@ class Accumulator:
         return not self._pending
 
     @property
+    def fused(self) -> bool:
+        """Whether products are squared where they are formed."""
+        return self._kernel is not None
+
+    @property
     def compiled(self) -> bool:
         """Whether batches of one shape are added by a compiled program."""
         return self._program is not None
+
+    def fuse(self, inputs: Tensor, labels: Tensor) -> None:
+        """Have products squared where they are formed from now on, if that can be compiled; `how` says why not.
+
+        Nothing is added. The last digits of a sum depend on whether it was done so. Only for float32 on a CPU: on a GPU
+        it is always so, where it can be.
+
+        Args:
+            inputs: a batch, `(B, *S)`, on which it must give what is given without.
+            labels: `(B,)`.
+        """
+        floats = {self._tensors[name].dtype for name in self._names}
+        if self._device.type != "cpu" or torch.float32 not in floats:
+            return
+        found, truth = self._zeros(None), self._zeros(None)
+        try:
+            kernel = fused_cpu.kernel()
+            for sums, by in ((found, kernel), (truth, None)):
+                with fused_cpu.used(by):
+                    add_intercepted(self._network, self._tensors, inputs, labels, self._plan, sums)
+            check_equal(found, truth)
+            self._kernel = kernel
+        except (Uncompiled, Uncovered) as error:
+            self._unmade.setdefault(str(error), []).append("fused")
 
     def compile(self, inputs: Tensor, labels: Tensor) -> None:
         """Have batches of this shape added by a compiled program from now on, if one can be made; `how` says why not.
@@ -82,9 +113,10 @@ class Accumulator:
         inputs, labels = (t.to(self._device) for t in (inputs, labels))
         watched = [name for name in self._names if name not in self._plan.apart]
         try:
-            self._program = Program(self._network, self._tensors, watched, self._plan, inputs, labels)
+            with fused_cpu.used(self._kernel):
+                self._program = Program(self._network, self._tensors, watched, self._plan, inputs, labels)
         except Uncompiled as error:
-            self._uncompiled = str(error)
+            self._unmade.setdefault(str(error), []).append("compiled")
 
     def add(self, inputs: Tensor, labels: Tensor, positions: Tensor | None = None) -> None:
         """Add the squares of one batch.
@@ -133,10 +165,11 @@ class Accumulator:
     def _add(self, inputs: Tensor, labels: Tensor, sums: Sums) -> None:
         plan, batch = self._plan, (self._network, self._tensors, inputs, labels)
         try:
-            if self._program is not None and self._program.takes(inputs):
-                self._program.add(inputs, labels, sums)
-            elif len(plan.apart) < len(sums):
-                add_intercepted(*batch, plan, sums)
+            with fused_cpu.used(self._kernel):
+                if self._program is not None and self._program.takes(inputs):
+                    self._program.add(inputs, labels, sums)
+                elif len(plan.apart) < len(sums):
+                    add_intercepted(*batch, plan, sums)
         except Uncovered:  # the network does other things on this batch than on the trial's
             one_by_one(*batch, sums)
             self._otherwise += len(labels)

@@ -5,25 +5,20 @@ one loop of what stands between two products, the square and the sum over sample
 so it is for many samples; and it needs a C++ compiler on the machine.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from shutil import which
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from worker.numerics.fisher.batch import Plan, add_intercepted
+from worker.numerics.fisher.compiler import Uncompiled, reason_of, require_compiler
 from worker.numerics.fisher.definition import Sums, Tensors
 
 EXACT, CLOSE = 1e-8, 1e-3
 """Largest normwise difference to the same batch as it is done otherwise, in float64 and in anything less."""
-
-
-class Uncompiled(Exception):
-    """There is no program for a network, and why."""
 
 
 class Program:
@@ -49,9 +44,7 @@ class Program:
         self._tensors, self._names, self._shape = tensors, names, (inputs.shape, inputs.dtype)
         if inputs.device.type != "cpu":
             raise Uncompiled("only on a CPU")
-        compiler = os.environ.get("CXX", "g++")
-        if which(compiler) is None:
-            raise Uncompiled(f"no C++ compiler {compiler}")
+        require_compiler()
 
         def watched_pass(*given: Tensor) -> tuple[()]:
             its_tensors = dict(zip(tensors, given, strict=False))
@@ -69,7 +62,7 @@ class Program:
                 run = import_module("torch._inductor").compile(written, arguments)
                 self._run = cast("Callable[..., object]", run)
         except Exception as error:  # whatever a compiler raises is the reason to go on without it
-            raise Uncompiled(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+            raise Uncompiled(reason_of(error)) from error
         self.add(inputs, labels, found)
         self._compare(found, network, plan, inputs, labels)
 
@@ -87,14 +80,24 @@ class Program:
         return [*self._tensors.values(), *(sums[k] for k in self._names), inputs.contiguous(), labels.contiguous()]
 
     def _compare(self, found: Sums, network: nn.Module, plan: Plan, inputs: Tensor, labels: Tensor) -> None:
-        """Squares that are not finite pass: they prove nothing, and whoever adds them up names the culprit."""
         truth = self._zeros()
         add_intercepted(network, self._tensors, inputs, labels, plan, truth)
-        for name, s in found.items():
-            limit = EXACT if s.dtype == torch.float64 else CLOSE
-            norm = truth[name].norm()
-            if s.sub_(truth[name]).norm() > limit * norm:
-                raise Uncompiled(f"differs for {name}")
+        check_equal(found, truth)
 
     def _zeros(self) -> Sums:
         return {name: torch.zeros_like(self._tensors[name]) for name in self._names}
+
+
+def check_equal(found: Sums, truth: Sums) -> None:
+    """What was compiled gives what is given without. Writes to `found`.
+
+    Squares that are not finite pass: they prove nothing, and whoever adds them up names the culprit.
+
+    Raises:
+        Uncompiled: it does not; names the parameter.
+    """
+    for name, s in found.items():
+        limit = EXACT if s.dtype == torch.float64 else CLOSE
+        norm = truth[name].norm()
+        if s.sub_(truth[name]).norm() > limit * norm:
+            raise Uncompiled(f"differs for {name}")

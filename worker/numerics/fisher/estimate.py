@@ -21,6 +21,9 @@ from worker.numerics.thrift import at_once
 CHECKPOINT_SECONDS = 5.0
 ACTIVATION_FLOATS = 2**26
 """At most so many numbers in the results of all operations on a batch: 256 MiB in float32, about as much is kept."""
+FUSED_FLOATS = 2**32
+"""From so many numbers in the results of all operations on all samples on, products are squared where they are formed:
+what that saves is then more than the few seconds that its compilation takes."""
 COMPILED_FLOATS = 2**36
 """From so many numbers in the results of all operations on all samples on, a compiled pass is chosen: what it saves,
 about a fifth of the time, is then more than the minute or two that compiling takes."""
@@ -50,8 +53,9 @@ def fisher_diagonal(
         run: hears of progress in samples, keeps the checkpoint; notes how the squares were formed as `fisher_by`.
         batch_size: bounds the memory for activations; by default found from the network. The result does not depend on
             it, except in the last digits.
-        compiled: whether to have the pass over a full batch compiled; by default if there are enough samples to pay for
-            it. `fisher_by` says why it could not be. The result does not depend on it, except in the last digits.
+        compiled: whether to have products squared where they are formed, and the pass over a full batch compiled; by
+            default each if there are enough samples to pay for it. `fisher_by` says why it could not be. The result
+            does not depend on it, except in the last digits.
         phase: names progress and checkpoint; unique within a job.
 
     Returns:
@@ -75,12 +79,13 @@ def fisher_diagonal(
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
     batch_size = batch_size or _fitting(network, first.inputs)
-    if compiled is None:
-        compiled = total >= batch_size and not torch.cuda.is_available() and pays(network, first.inputs, total)
-    if compiled:
+    may = total >= batch_size and not torch.cuda.is_available()
+    if may and fusing_pays(network, first.inputs, total) if compiled is None else compiled:
         full = next(examples.batches(batch_size))
-        accumulator.compile(full.inputs, full.labels)
-    facts = cache(partial(_facts, network, examples, batch_size, accumulator.compiled))
+        accumulator.fuse(full.inputs, full.labels)
+        if compiled or pays(network, first.inputs, total):
+            accumulator.compile(full.inputs, full.labels)
+    facts = cache(partial(_facts, network, examples, batch_size, accumulator))
     done, skipped, kept_at = 0, 0, monotonic()
     earlier = run.saved(phase)
     if earlier and facts().items() <= earlier[1].items() and accumulator.resume(earlier[0]):
@@ -99,10 +104,16 @@ def fisher_diagonal(
     return Fisher(sums, total)
 
 
-def _facts(network: nn.Module, examples: Examples, batch_size: int, compiled: bool) -> dict[str, Fact]:  # noqa: FBT001
+def _facts(network: nn.Module, examples: Examples, batch_size: int, accumulator: Accumulator) -> dict[str, Fact]:
     """What a checkpoint holds for. Digests every weight: for a few samples that takes as long as the pass itself."""
     bound = bound_to(network.state_dict(), examples)
-    return {"total": len(examples), "batch_size": batch_size, "compiled": compiled, "bound": bound}
+    made = {"fused": accumulator.fused, "compiled": accumulator.compiled}
+    return {"total": len(examples), "batch_size": batch_size, **made, "bound": bound}
+
+
+def fusing_pays(network: nn.Module, inputs: Tensor, samples: int) -> bool:
+    """Whether squaring products where they are formed is worth a compilation; the same answer on every machine."""
+    return floats_of(network, inputs) * samples >= FUSED_FLOATS
 
 
 def pays(network: nn.Module, inputs: Tensor, samples: int) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from worker.numerics.fisher import fused
+from worker.numerics.fisher import fused, fused_cpu
 
 CHUNK_FLOATS = 2**17
 """At most so many numbers of per-sample products at a time, one sample's at least: they should stay in the cache."""
@@ -99,6 +99,8 @@ def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
     """
     if fused.available(g):
         fused.squared_products(g, a, out)
+    elif (kernel := fused_cpu.used_for(g)) is not None:
+        kernel.squared_products(g, a, out)
     elif out.numel() < SMALL:
         for rows in chunks(len(g), out.numel()):
             out.add_(torch.bmm(g[rows].mT, a[rows]).square_().sum(0))
@@ -126,6 +128,27 @@ def add_squared_unfolded(
     for some_g, some_a in zip(torch.split(g, step), torch.split(a, step), strict=True):
         patches = unfold(some_a, tuple(out.shape[2:]), tuple(dilation), tuple(padding), tuple(stride))
         _add_squares(some_g.unbind(), patches.mT.unbind(), flat)
+
+
+@torch.library.custom_op("unlearnd::add_squared_patches", mutates_args={"out"})
+def add_squared_patches(
+    g: Tensor, a: Tensor, out: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> None:
+    """Add Σₙ (Σ_l g_nl patch_nlᵀ)² to `out` by the kernel in use. One operation, which a compiler leaves as it is.
+
+    Args:
+        g: `(B, O, H′, W′)`.
+        a: `(B, I, H, W)`.
+        out: `(O, I, *kernel)`, contiguous.
+        stride: of the convolution, as what follows.
+        padding: on both sides.
+        dilation: of the kernel.
+    """
+    kernel = fused_cpu.used_for(g)
+    if kernel is None:
+        raise RuntimeError("no kernel is in use")
+    geometry = {"stride": tuple(stride), "padding": tuple(padding), "dilation": tuple(dilation)}
+    kernel.squared_convolution(g, a, out, **geometry)
 
 
 def _add_squares(g: Sequence[Tensor], a: Sequence[Tensor], out: Tensor) -> None:
@@ -158,7 +181,7 @@ def add_squared_rows(g: Tensor, index: Tensor, out: Tensor) -> None:
     out.index_add_(0, pairs % len(out), sums.square_())
 
 
-for _operation in (add_squared_products, add_squared_unfolded, add_squared_rows):
+for _operation in (add_squared_products, add_squared_unfolded, add_squared_patches, add_squared_rows):
     _operation.register_fake(lambda *_: None)
 
 
@@ -216,6 +239,8 @@ class Convolution(Formula):
                 dilation=self.dilation,
                 groups=self.groups,
             )
+        elif plane and self.groups == 1 and fused_cpu.used_for(g) is not None:
+            add_squared_patches(g[:, 0], a[:, 0], out, self.stride, self.padding, self.dilation)
         elif plane and self.groups == 1 and positions < LONG and out.numel() > CHUNK_FLOATS // 2:
             add_squared_unfolded(g[:, 0].flatten(2), a[:, 0], out, self.stride, self.padding, self.dilation)
         else:

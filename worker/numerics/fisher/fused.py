@@ -62,8 +62,7 @@ def squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
         TypeError: not all are float32.
         ValueError: shapes that do not belong together, or `out` is not contiguous.
     """
-    if g.dim() != 3 or a.dim() != 3 or g.shape[:2] != a.shape[:2] or out.shape != (g.shape[2], a.shape[2]):
-        raise ValueError(f"g, a and out do not belong together: {_shapes(g, a, out)}")
+    check_products(g, a, out)
     # A convolution with a kernel of one point, over an image of T × 1.
     _add_squares(g.mT.unsqueeze(3), a.mT.unsqueeze(3), out[:, :, None, None], (1, 1), (0, 0), (1, 1), 1)
 
@@ -90,13 +89,35 @@ def squared_convolution(
         TypeError: not all are float32.
         ValueError: shapes that do not belong together, or `out` is not contiguous.
     """
+    check_convolution(g, a, out, stride, padding, dilation, groups)
+    _add_squares(g, a, out, stride, padding, dilation, groups)
+
+
+def check_products(g: Tensor, a: Tensor, out: Tensor) -> None:
+    """What is given to `squared_products` can be taken."""
+    if g.dim() != 3 or a.dim() != 3 or g.shape[:2] != a.shape[:2] or out.shape != (g.shape[2], a.shape[2]):
+        raise ValueError(f"g, a and out do not belong together: {_shapes(g, a, out)}")
+    _check_memory(g, a, out)
+
+
+def check_convolution(
+    g: Tensor, a: Tensor, out: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> None:
+    """What is given to `squared_convolution` can be taken."""
     if g.dim() != 4 or a.dim() != 4 or out.dim() != 4:
         raise ValueError(f"g, a and out need four dimensions: {_shapes(g, a, out)}")
     sizes = zip(a.shape[2:], out.shape[2:], stride, padding, dilation, strict=True)
     fitting = (a.shape[0], out.shape[0], *starmap(_positions, sizes))
     if g.shape != fitting or out.shape[0] % groups or a.shape[1] != out.shape[1] * groups:
         raise ValueError(f"g, a and out do not belong together: {_shapes(g, a, out)}")
-    _add_squares(g, a, out, stride, padding, dilation, groups)
+    _check_memory(g, a, out)
+
+
+def _check_memory(g: Tensor, a: Tensor, out: Tensor) -> None:
+    if any(t.dtype != torch.float32 for t in (g, a, out)):
+        raise TypeError("the fused squares are for float32; form others with torch")
+    if not out.is_contiguous():
+        raise ValueError("the squares are added to contiguous memory only")
 
 
 def _positions(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -108,10 +129,6 @@ def _shapes(*tensors: Tensor) -> str:
 
 
 def _add_squares(g: Tensor, a: Tensor, out: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> None:
-    if any(t.dtype != torch.float32 for t in (g, a, out)):
-        raise TypeError("the fused squares are for float32; form others with torch")
-    if not out.is_contiguous():
-        raise ValueError("the squares are added to contiguous memory only")
     if not g.numel() or not out.numel():
         return
     outputs, columns, positions = out.shape[0] // groups, out.shape[1:].numel(), g.shape[2:].numel()

@@ -12,7 +12,7 @@ from tests.worker.numerics.fisher.test_estimate import the_mlp, the_resnet, the_
 from tests.worker.numerics.fisher.zoo import CASES, CLASSES, Last, Through, examples, obvious, off
 from tests.worker.numerics.recorder import Recorder
 from worker.numerics.examples import TensorExamples
-from worker.numerics.fisher import Accumulator, accumulator, estimate, fisher_diagonal
+from worker.numerics.fisher import Accumulator, accumulator, estimate, fisher_diagonal, fused_cpu
 from worker.numerics.fisher.estimate import pays
 from worker.numerics.randomness import drawn_from
 from worker.numerics.run import Cancelled
@@ -77,10 +77,11 @@ def test_a_network_that_looks_at_values_is_not_compiled() -> None:
 
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused_cpu.kernel.cache_clear()
     monkeypatch.setenv("CXX", "no-such-compiler")
     run = Recorder()
     fisher_diagonal(the_mlp().eval(), examples(8, (1, 6, 6), dtype=torch.float32), run=run, compiled=True)
-    assert run.notes["fisher_by"] == "interception, not compiled (no C++ compiler no-such-compiler)"
+    assert run.notes["fisher_by"] == "interception, not fused or compiled (no C++ compiler no-such-compiler)"
 
 
 @pytest.mark.usefixtures("as_written")

@@ -118,24 +118,43 @@ def test_how_the_samples_are_shared_out_does_not_matter(
     assert off(out, 1 + products(g, a)) < 1e-5
 
 
+CONVOLUTIONS = [
+    ((2, 3, 6, 5), 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((3, 2, 7, 7), 5, (3, 2), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 3, 8, 9), 2, (1, 1), (2, 2), (0, 0), (1, 1), 1),  # leaves rows over
+    ((2, 2, 9, 8), 3, (3, 3), (2, 3), (1, 2), (1, 1), 1),
+    ((2, 2, 9, 11), 3, (3, 2), (1, 2), (2, 0), (2, 3), 1),
+    ((2, 6, 5, 4), 4, (3, 3), (1, 1), (1, 1), (1, 1), 2),
+    ((3, 5, 6, 6), 10, (3, 3), (2, 1), (1, 0), (1, 2), 5),  # one input each
+    ((2, 4, 3, 3), 36, (2, 2), (1, 1), (1, 1), (1, 1), 2),  # two tiles of outputs in a group
+    ((2, 3, 2, 2), 2, (5, 5), (1, 1), (2, 2), (1, 1), 1),  # more kernel than image
+]
+"""Shape of the images, outputs, kernel, stride, padding, dilation, groups."""
+
+
+def convolved(
+    shape: tuple[int, ...],
+    outputs: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """g, a, and the squares of the weight in float64."""
+    a = drawn(*shape, seed=1)
+    weight = torch.zeros(outputs, shape[1] // groups, *kernel)
+    g = torch.randn_like(torch.conv2d(a, weight, None, stride, padding, dilation, groups))
+    patches = unfold(a.double(), kernel, dilation, padding, stride).chunk(groups, 1)
+    ours = g.double().flatten(2).chunk(groups, 1)
+    return g, a, torch.cat([products(o.mT, p.mT) for o, p in zip(ours, patches, strict=True)]).view_as(weight)
+
+
 @triton
-@pytest.mark.parametrize(
-    ("shape", "outputs", "kernel", "stride", "padding", "dilation", "groups"),
-    [
-        ((2, 3, 6, 5), 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
-        ((3, 2, 7, 7), 5, (3, 2), (1, 1), (0, 0), (1, 1), 1),
-        ((2, 3, 8, 9), 2, (1, 1), (2, 2), (0, 0), (1, 1), 1),  # leaves rows over
-        ((2, 2, 9, 8), 3, (3, 3), (2, 3), (1, 2), (1, 1), 1),
-        ((2, 2, 9, 11), 3, (3, 2), (1, 2), (2, 0), (2, 3), 1),
-        ((2, 6, 5, 4), 4, (3, 3), (1, 1), (1, 1), (1, 1), 2),
-        ((3, 5, 6, 6), 10, (3, 3), (2, 1), (1, 0), (1, 2), 5),  # one input each
-        ((2, 4, 3, 3), 36, (2, 2), (1, 1), (1, 1), (1, 1), 2),  # two tiles of outputs in a group
-        ((2, 3, 2, 2), 2, (5, 5), (1, 1), (2, 2), (1, 1), 1),  # more kernel than image
-    ],
-)
+@pytest.mark.parametrize(("shape", "outputs", "kernel", "stride", "padding", "dilation", "groups"), CONVOLUTIONS)
 def test_convolutions_of_any_kind(
     device: str,
-    shape: tuple[int, int, int, int],
+    shape: tuple[int, ...],
     outputs: int,
     kernel: tuple[int, int],
     stride: tuple[int, int],
@@ -143,14 +162,9 @@ def test_convolutions_of_any_kind(
     dilation: tuple[int, int],
     groups: int,
 ) -> None:
-    a = drawn(*shape, seed=1)
-    weight = torch.zeros(outputs, shape[1] // groups, *kernel)
-    g = torch.randn_like(torch.conv2d(a, weight, None, stride, padding, dilation, groups))
-    patches = unfold(a.double(), kernel, dilation, padding, stride).chunk(groups, 1)
-    ours = g.double().flatten(2).chunk(groups, 1)
-    truth = torch.cat([products(o.mT, p.mT) for o, p in zip(ours, patches, strict=True)]).view_as(weight)
+    g, a, truth = convolved(shape, outputs, kernel, stride, padding, dilation, groups)
     for layout in (torch.contiguous_format, torch.channels_last):
-        out = weight.to(device, copy=True)
+        out = torch.zeros(truth.shape, device=device)
         squared_convolution(
             g.to(device).contiguous(memory_format=layout),
             a.to(device).contiguous(memory_format=layout),
