@@ -3,7 +3,7 @@ r"""What the exact Fisher diagonal costs, in units of plain forward+backward: ou
 Time is the median over rounds of a row's seconds by those of a plain forward+backward right before it; each round runs
 every row once, in rotating order. Memory (the network, what a row holds, and the height of its call) and exactness are
 looked at in a process for each row. Inputs are random, from a fixed seed. The mean over rounds is there as well: in
-every eighth batch ours adds its float32 sums to the float64 ones, which a median does not see.
+every sixteenth batch ours adds its float32 sums to the float64 ones, which a median does not see.
 
 The peers are no dependency of anything else here, and some ask for a torchvision that would not fit torch's CPU build
 and that they can do without. So they get an environment of their own:

@@ -12,7 +12,7 @@ from worker.numerics.fisher.definition import Sums, Tensors, one_by_one, tensors
 from worker.numerics.fisher.formulas import Uncovered
 from worker.numerics.fisher.trial import planned
 
-BATCHES_IN_FLOAT32 = 8
+BATCHES_IN_FLOAT32 = 16
 """So many batches are summed in the gradients' own precision before they go into the float64 sums."""
 
 
