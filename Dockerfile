@@ -18,6 +18,8 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=20s CMD \
 CMD ["unlearn", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker
+# For the Fisher diagonals of large data, which are compiled for the machine's processor.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 COPY worker worker
 RUN pip install -c constraints.txt -e '.[worker]'
 USER unlearn

@@ -46,6 +46,8 @@ def deepclean(problem: Problem, params: DeepCleanParams) -> Outcome:
     ratios = ratio(forget_fisher, retain_fisher)
     gamma = params.gamma if params.gamma is not None else threshold(ratios, params.fraction or FRACTION)
     selection = select(ratios, gamma)
+    if not any(r.any() for r in ratios.values()):
+        raise NothingToDo("every Fisher ratio is 0: the model fits D_f without any error, which leaves no gradient")
     if not selection.size:
         raise NothingToDo(f"no Fisher ratio exceeds γ = {gamma:.4g}: select by a larger fraction, or a smaller γ")
     network.load_state_dict(reset(problem, selection.masks, params.reset))

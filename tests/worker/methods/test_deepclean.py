@@ -46,6 +46,17 @@ def test_an_empty_selection_is_a_failure(problems: dict[Pattern, Problem]) -> No
         deepclean(problems["A"], DeepCleanParams(gamma=1e300))
 
 
+def test_samples_without_a_gradient_are_a_failure_that_says_so(problems: dict[Pattern, Problem]) -> None:
+    problem = problems["A"]
+    assert problem.forget
+    last = list(problem.old)[-1]  # the bias of the last layer: all answers are class 0, for certain
+    sure = {**problem.old, last: torch.full_like(problem.old[last], -1e30)}
+    sure[last][0] = 1e30
+    forget = problem.forget.where(problem.forget.labels == 0)
+    with pytest.raises(NothingToDo, match="without any error"):
+        deepclean(replace(problem, old=sure, forget=forget), DeepCleanParams())
+
+
 def test_given_gamma_it_is_the_threshold(problems: dict[Pattern, Problem]) -> None:
     assert deepclean(problems["A"], DeepCleanParams(gamma=1.5)).facts["gamma"] == 1.5
 

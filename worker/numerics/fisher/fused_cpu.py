@@ -114,7 +114,9 @@ def kernel() -> Kernel:
     require_compiler()
     try:
         codecache = import_module("torch._inductor.codecache")  # loads for a second or two: only here
-        return Kernel(codecache.CppCodeCache.load(SOURCE.read_text(), extra_flags=FLAGS))
+        # Without torch's own classes for vectors, which it would compile for ten seconds to see which of them work.
+        library = codecache.CppCodeCache.load(SOURCE.read_text(), extra_flags=FLAGS, needs_vec_isa=False)
+        return Kernel(library)
     except Exception as error:  # whatever a compiler raises is the reason to go on without it
         raise Uncompiled(reason_of(error)) from error
 
