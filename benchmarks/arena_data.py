@@ -34,7 +34,7 @@ GROUNDS = {
     "fashion_cnn": Ground(
         "fashion-mnist",
         Normalisation((0.286,), (0.353,)),
-        6_000,
+        20_000,
         SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=8),
         Recipe(learning_rate=0.05, epochs=20, batch_size=64),
     ),

@@ -56,7 +56,10 @@ def keeps(found: Figures, before: Figures) -> bool:
 
 SEARCHES: Mapping[str, Search] = {
     "A.rld": Search(
-        RldParams(), {"penalty_strength": (5e3, 1e4, 2e4, 4e4), "learning_rate": (1e-5, 3e-5, 1e-4)}, "D_r", forgets
+        RldParams(),
+        {"penalty_strength": (1e4, 4e4, 8e4, 1.6e5), "learning_rate": (1e-5, 3e-5, 1e-4, 3e-4)},
+        "D_r",
+        forgets,
     ),
     "tile.C.consistency": Search(
         ConsistencyParams(),

@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from worker.numerics.errors import Misfit
 from worker.numerics.fisher.definition import Slowly, Sums, Tensors, by_vmap, residual
-from worker.numerics.fisher.formulas import Product, chunks, squared_into
+from worker.numerics.fisher.formulas import Product, chunks
 from worker.numerics.fisher.interception import Course, Interception, Layout, Site, Use
 
 
@@ -107,7 +107,7 @@ def add_together(leaf: Tensor, arrivals: Sequence[Arrival], out: Tensor) -> None
         total = arrivals[0].gradients(leaf, rows)
         for arrival in arrivals[1:]:
             total = total + arrival.gradients(leaf, rows)
-        squared_into(total, out)
+        out.add_(total.square().sum(0))  # not in place: of one arrival it may be g, which others still need
 
 
 def _merged(leaf: Tensor, arrivals: Sequence[Arrival]) -> Arrival | None:

@@ -290,9 +290,9 @@ class Factor(Formula):
         if self.factor is not None:
             g = g * self.factor(a)
         own = {d % g.dim() for d in self.dims}
-        shared = [d for d in range(1, g.dim()) if d not in own]
+        shared = [d for d in range(1, g.dim()) if d not in own and g.shape[d] > 1]
         return (g.sum(shared) if shared else g).reshape(len(g), *shape)
 
     def add_squares(self, a: Tensor, g: Tensor, out: Tensor) -> None:
-        """No larger than what came out: no chunks."""
-        squared_into(self.gradients(a, g, out.shape), out)
+        """No larger than what came out: no chunks. Not in place: without positions it is what came out."""
+        out.add_(self.gradients(a, g, out.shape).square().sum(0))
