@@ -40,9 +40,8 @@ struct Matrix {
 
 // Transposes or copies `columns` columns, the first of them `first`, to a panel of COLUMNS columns.
 static void pack(const Matrix& g, int64_t rows, int64_t first, int64_t columns, float* panel) {
-    if (g.column == 1) {
-        for (int64_t t = 0; t < rows; ++t)
-            std::memcpy(panel + t * COLUMNS, g.at(t, first), columns * sizeof(float));
+    if (g.column == 1 && columns == COLUMNS) {  // a size that the compiler knows: no call
+        for (int64_t t = 0; t < rows; ++t) std::memcpy(panel + t * COLUMNS, g.at(t, first), COLUMNS * sizeof(float));
         return;
     }
     for (int64_t start = 0; start < rows; start += SQUARE)
