@@ -70,7 +70,11 @@ def measured(layer: Layer, *, rounds: int) -> dict[str, float]:
         with fused_cpu.used(by):
             layer.formula.add_squares(a.unsqueeze(1), g.unsqueeze(1), out)
 
-    ways = {"products": products_of(layer, a, g), "torch": lambda: squared(None), "kernel": lambda: squared(kernel)}
+    ways: dict[str, Callable[[], None]] = {
+        "products": products_of(layer, a, g),
+        "torch": lambda: squared(None),
+        "kernel": lambda: squared(kernel),
+    }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
