@@ -31,7 +31,7 @@ from worker.numerics.weights import network_with
 RESULT = Path(__file__).parent / "results" / "hayase.json"
 PARTS = ("A", *SUBJECTS)
 METHODS: dict[str, MethodParams] = {
-    "rld": RldParams(penalty_strength=4e4, learning_rate=1e-4),  # chosen by `benchmarks.hayase_search`
+    "rld": RldParams(penalty_strength=1e4),
     "rld_paper": RldParams(),
     "rnd": RndParams(),
     "truncation": TruncationParams(),
