@@ -94,7 +94,10 @@ def tested(options: argparse.Namespace, began_in: Mapping[str, Any]) -> None:
     """Play the chosen points on the test images, and store what came of it after every network."""
     data = read(options.data / "fashion-mnist", every=1)
     for name in options.row or SEARCHES:
-        chosen, runs = json.loads(RESULT.read_text())["rows"][name]["chosen"], []
+        rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else {}
+        chosen, runs = rows.get(name, {}).get("chosen"), []
+        if chosen is None:
+            raise SystemExit(f"{name}: nothing is stored as chosen, search first")
         for seed in TEST_SEEDS:
             runs += tried(data, seed, name, [chosen])[1]
             result = json.loads(RESULT.read_text())
@@ -150,8 +153,9 @@ def _mean(runs: Sequence[Figures]) -> Figures:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hayase_search", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two points of each on 6,000 images; nothing is stored")
-    parser.add_argument("--test", action="store_true", help="what is stored as chosen, on the test images")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--quick", action="store_true", help="two points of each on 6,000 images; nothing is stored")
+    either.add_argument("--test", action="store_true", help="what is stored as chosen, on the test images")
     parser.add_argument("--row", nargs="*", choices=sorted(SEARCHES), help="only these")
     add_data_option(parser)
     return parser.parse_args(arguments)

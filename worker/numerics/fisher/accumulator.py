@@ -87,7 +87,7 @@ class Accumulator:
             inputs: a batch, `(B, *S)`, on which it must give what is given without.
             labels: `(B,)`.
         """
-        floats = {self._tensors[name].dtype for name in self._names}
+        floats = {self._tensors[name].dtype for name in self._names if name not in self._plan.apart}
         if self._device.type != "cpu" or torch.float32 not in floats:
             return
         found, truth = self._zeros(None), self._zeros(None)

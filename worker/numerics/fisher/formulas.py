@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from worker.numerics.fisher import fused, fused_cpu
+from worker.numerics.fisher import fused_cpu, fused_cuda
 
 CHUNK_FLOATS = 2**17
 """At most so many numbers of per-sample products at a time, one sample's at least: they should stay in the cache."""
@@ -97,8 +97,8 @@ def add_squared_products(g: Tensor, a: Tensor, out: Tensor) -> None:
         a: `(B, T, I)`.
         out: `(O, I)`.
     """
-    if fused.available(g):
-        fused.squared_products(g, a, out)
+    if fused_cuda.available(g):
+        fused_cuda.squared_products(g, a, out)
     elif (kernel := fused_cpu.used_for(g)) is not None:
         kernel.squared_products(g, a, out)
     elif out.numel() < SMALL:
@@ -229,8 +229,8 @@ class Convolution(Formula):
         """As the shapes suggest."""
         plane = len(self.stride) == 2 and not self.transposed and g.shape[1] == 1
         positions = g.shape[3:].numel()
-        if plane and fused.available(g):
-            fused.squared_convolution(
+        if plane and fused_cuda.available(g):
+            fused_cuda.squared_convolution(
                 g[:, 0],
                 a[:, 0],
                 out,

@@ -227,3 +227,15 @@ def test_float32_sums_go_into_float64_before_they_lose_digits(monkeypatch: pytes
     for size in (2**13, 2.0):  # the residual is 1/2: (size/2)²
         found.add(torch.full((1, 1), float(size)), torch.zeros(1, dtype=torch.int64))
     assert found.sums()["weight"].flatten().tolist() == [2.0**24 + 1] * 2
+
+
+def test_uses_that_reach_nothing_leave_the_gradient_to_the_others() -> None:
+    def twice(self: Through, x: Tensor) -> Tensor:
+        outcomes: list[Tensor] = [x + self.own["b"] + self.own["c"] for _ in range(2)]
+        return outcomes[1]  # the first was for nothing
+
+    network, data = Through(twice, b=(4,), c=(4,)).double().eval(), examples(6, (4,))
+    found = Accumulator(network, data.raw, data.labels)
+    found.add(data.raw, data.labels)
+    assert found.how == "interception"
+    assert off(found.sums(), obvious(network, data)) <= 1e-12

@@ -6,14 +6,15 @@ from shutil import which
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.worker.numerics.fisher.test_estimate import the_mlp, the_resnet, the_vit
-from tests.worker.numerics.fisher.test_fused import CONVOLUTIONS, convolved, drawn, off, products
-from tests.worker.numerics.fisher.zoo import examples, obvious
+from tests.worker.numerics.fisher.test_fused_cuda import CONVOLUTIONS, convolved, drawn, off, products
+from tests.worker.numerics.fisher.zoo import Through, examples, obvious
 from tests.worker.numerics.fisher.zoo import off as off_by
 from tests.worker.numerics.recorder import Recorder
 from worker.numerics.examples import TensorExamples
-from worker.numerics.fisher import estimate, fisher_diagonal, fused_cpu
+from worker.numerics.fisher import Accumulator, estimate, fisher_diagonal, fused_cpu
 from worker.numerics.fisher.compiler import Uncompiled
 from worker.numerics.fisher.estimate import fusing_pays
 from worker.numerics.fisher.fused_cpu import Kernel
@@ -170,6 +171,18 @@ def test_float64_is_left_to_torch() -> None:
     network, data, run = the_mlp().double().eval(), examples(8, (1, 6, 6)), Recorder()
     fisher_diagonal(network, data, run=run, compiled=True)
     assert "fused" not in str(run.notes["fisher_by"])
+
+
+@compiler
+def test_what_is_left_to_the_slow_way_is_not_tried_with_it() -> None:
+    def either(self: Through, x: Tensor) -> Tensor:
+        return functional.linear(x, self.own["w"]) if len(x) == 5 else x @ self.own["w"].T @ self.own["v"]
+
+    network, data = Through(either, w=(4, 4), v=(4, 4)).eval(), examples(8, (4,), dtype=torch.float32)
+    accumulator = Accumulator(network, data.raw, data.labels)
+    accumulator.fuse(data.raw, data.labels)
+    assert "interception, but " in accumulator.how
+    assert not accumulator.fused
 
 
 @compiler

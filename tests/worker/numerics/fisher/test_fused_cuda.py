@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from worker.numerics.fisher import fused
-from worker.numerics.fisher.fused import available, squared_convolution, squared_products
+from worker.numerics.fisher import fused_cuda
+from worker.numerics.fisher.fused_cuda import available, squared_convolution, squared_products
 
 NO_TRITON = "Triton is not installed, so the fused kernel can be neither interpreted nor compiled"
 triton = pytest.mark.skipif(find_spec("triton") is None, reason=NO_TRITON)
@@ -34,7 +34,7 @@ def device() -> str:
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several tiles in tensors that the interpreter can manage."""
-    monkeypatch.setattr(fused, "BLOCK", 16)
+    monkeypatch.setattr(fused_cuda, "BLOCK", 16)
 
 
 def drawn(*shape: int, seed: int) -> Tensor:
@@ -65,7 +65,7 @@ def test_products_of_any_size(device: str, samples: int, positions: int, outputs
 @triton
 def test_the_tile_that_is_compiled_for(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert fused.BLOCK == 64
+    assert fused_cuda.BLOCK == 64
     g, a = drawn(3, 70, 65, seed=1), drawn(3, 70, 130, seed=2)
     out = torch.zeros(65, 130, device=device)
     squared_products(g.to(device), a.to(device), out)
@@ -95,7 +95,7 @@ def test_strides_are_free(device: str) -> None:
 
 @triton
 def test_nothing_beside_them_is_read_or_written(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "PROGRAMS", 1)  # into out itself
+    monkeypatch.setattr(fused_cuda, "PROGRAMS", 1)  # into out itself
     g, a = torch.full((4, 40, 40), torch.nan, device=device), torch.full((4, 40, 40), torch.nan, device=device)
     g[:2, :5, :7], a[:2, :5, :11] = drawn(2, 5, 7, seed=1), drawn(2, 5, 11, seed=2)
     memory = torch.full((40 * 11,), -0.0, device=device)  # adding 0 to it would turn its sign
@@ -111,7 +111,7 @@ def test_nothing_beside_them_is_read_or_written(device: str, monkeypatch: pytest
 def test_how_the_samples_are_shared_out_does_not_matter(
     device: str, programs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fused, "PROGRAMS", programs)
+    monkeypatch.setattr(fused_cuda, "PROGRAMS", programs)
     g, a = drawn(7, 3, 2, seed=1), drawn(7, 3, 20, seed=2)  # two tiles
     out = torch.ones(2, 20, device=device)
     squared_products(g.to(device), a.to(device), out)
@@ -212,10 +212,10 @@ def test_only_float32_on_cuda_can_be_taken() -> None:
 def test_triton_is_neither_needed_nor_imported_before_the_first_product() -> None:
     lines = """
         import sys
-        from worker.numerics.fisher import fused
+        from worker.numerics.fisher import fused_cuda
         assert "triton" not in sys.modules
         sys.modules["triton"] = None  # as if it were not installed
-        assert not fused._importable()
+        assert not fused_cuda._importable()
     """
     _run(lines)
 
@@ -229,15 +229,15 @@ def test_it_compiles_to_float32_products_without_a_gpu(tmp_path: Path) -> None:
         import triton
         from triton.backends.compiler import GPUTarget
         from triton.compiler import ASTSource
-        from worker.numerics.fisher import fused
-        kernel = fused._kernel()
+        from worker.numerics.fisher import fused_cuda
+        kernel = fused_cuda._kernel()
         strides, sizes = ("i32",) * 4, ("i32",) * 9
         signature = dict(zip(kernel.arg_names, ("*fp32",) * 3 + (strides, strides, sizes, "constexpr", "constexpr")))
-        blocks = (fused.BLOCK, fused.BLOCK, fused.POSITIONS, fused.PRECISION)
+        blocks = (fused_cuda.BLOCK, fused_cuda.BLOCK, fused_cuda.POSITIONS, fused_cuda.PRECISION)
         constants = {"geometry": (3, 3, 1, 1, 1, 1, 1, 1), "blocks": blocks}
         for capability in (75, 80, 90):
             source, target = ASTSource(kernel, signature, constants), GPUTarget("cuda", capability, 32)
-            options = {"num_warps": fused._warps(fused.BLOCK, fused.BLOCK)}
+            options = {"num_warps": fused_cuda._warps(fused_cuda.BLOCK, fused_cuda.BLOCK)}
             code = triton.compile(source, target=target, options=options).asm
             assert "fma.rn.f32" in code["ptx"] and "tf32" not in code["ptx"] and "mma." not in code["ptx"], "precision"
             Path("cubin").write_bytes(code["cubin"])
