@@ -28,7 +28,7 @@ def test_a_dispatcher_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> 
     with Dispatcher(SLEEPER) as dispatcher:
         first = dispatcher.pid
         os.kill(first, signal.SIGKILL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while dispatcher.pid == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -125,5 +125,5 @@ def test_a_reaper_with_nothing_to_do_takes_no_write_lock(tenant: Tenant) -> None
     with transaction():  # on SQLite nobody else could write
         thread = threading.Thread(target=Reaper())
         thread.start()
-        thread.join(10)
+        thread.join(20)
         assert not thread.is_alive()

@@ -1,6 +1,6 @@
 """Executors whose stories are made up: the same child, supervisor, dispatcher and Celery app, without a model.
 
-`python -m tests.worker.made_up` is the child, `… local` the dispatcher; `celery -A tests.worker.made_up` the worker.
+`python -m tests.worker.made_up` is the child, `… local [SECONDS]` the dispatcher, which looks so often; `celery -A tests.worker.made_up` the worker.
 The subject of a job names its story.
 """
 
@@ -148,7 +148,8 @@ def __getattr__(name: str) -> Celery:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["local"]:
+    if sys.argv[1:2] == ["local"]:
+        local.LOOK_SECONDS = float(sys.argv[2]) if sys.argv[2:] else local.LOOK_SECONDS
         local.run(supervisor(), get_settings().concurrency)
     else:
         run_job.end(run_job.main(load))

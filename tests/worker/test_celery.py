@@ -87,12 +87,12 @@ def test_jobs_travel_through_redis_and_a_stopped_worker_gives_its_job_back(
 
     first, second = enqueue("succeed"), enqueue("resume_after_kill")
     assert relay(bell) == 2
-    until_status(first, JobStatus.SUCCEEDED, 60)
-    until_status(second, JobStatus.SUCCEEDED, 60)  # given back after the kill, and relayed again by the worker
+    until_status(first, JobStatus.SUCCEEDED)
+    until_status(second, JobStatus.SUCCEEDED)  # given back after the kill, and relayed again by the worker
     assert row(second).attempt == 2
     for number, garbage in enumerate(GARBAGE, 1):
         broker.lpush("celery", garbage)
-        until(lambda number=number: f"the {number}. since the start" in log.read_text(), 60)  # type: ignore[misc]
+        until(lambda number=number: f"the {number}. since the start" in log.read_text())  # type: ignore[misc]
     third = enqueue("deaf")  # nobody rings
     monkeypatch.setattr(scheduler, "NOT_AT_ONCE", timedelta(0))
     scheduler.relay()

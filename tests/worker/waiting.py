@@ -9,6 +9,10 @@ from app.jobs import service
 from app.tables import Job, JobEvent
 
 
+PATIENCE_SECONDS = 120.0
+"""On a machine with other work; only what has failed waits so long."""
+
+
 def enqueue(story: str) -> Job:
     with transaction() as session:
         return service.enqueue(session, tenant_id="tn_test", kind=JobKind.FISHER, subject_id=story, actor="key_1")
@@ -24,7 +28,7 @@ def events(job: Job, type_: str) -> list[JobEvent]:
         return [event for event in service.events_after(session, job.id, limit=1000) if event.type == type_]
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> float:
+def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> float:
     """Seconds until the condition held."""
     started = time.monotonic()
     while not condition():
@@ -33,5 +37,5 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> float:
     return time.monotonic() - started
 
 
-def until_status(job: Job, status: JobStatus, seconds: float = 30) -> float:
+def until_status(job: Job, status: JobStatus, seconds: float = PATIENCE_SECONDS) -> float:
     return until(lambda: row(job).status is status, seconds)
