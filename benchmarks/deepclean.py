@@ -3,9 +3,12 @@
 `models.{ground}.{scenario}.{method}` holds mean, std and n over pretrained networks, each with a D_f of its own, of the
 figures on the half of the test set that nothing was chosen on. Controls: nothing done; fine-tuning of all weights for
 as long; a random choice of as many weights, reset and fine-tuned like DeepClean's.
+
+`--search` plays one epoch for a class with many shares and rates, on networks of its own and the validation half.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
@@ -19,7 +22,7 @@ from benchmarks.arena import SCENARIOS, Method, by, no_op
 from benchmarks.arena_data import GROUNDS
 from benchmarks.arena_report import Models, Report, carried_out
 from benchmarks.arena_runs import effort_of, options
-from benchmarks.arena_tables import COLUMNS, markdown
+from benchmarks.arena_tables import COLUMNS, by_gap, markdown
 from benchmarks.environment import environment
 from worker import registry
 from worker.methods.deepclean import EPOCHS_CLASS, EPOCHS_SAMPLES, FRACTION, reset
@@ -44,9 +47,16 @@ SHOWN = ("delta_acc_df", "delta_mia", *COLUMNS, "selected_fraction", "gamma")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, store, print the tables."""
-    given = options("deepclean", __doc__, grounds=list(GROUNDS)).parse_args(arguments)
-    report = Report("deepclean", __doc__, tables, environment(), more={"slides": SLIDES})
-    carried_out(report, effort_of(given, grounds=list(GROUNDS)), methods, scenarios=SCENARIOS)
+    parser = options("deepclean", __doc__, grounds=list(GROUNDS))
+    parser.add_argument("--search", action="store_true", help="choose, on other networks and the validation half")
+    given = parser.parse_args(arguments)
+    effort = effort_of(given, grounds=list(GROUNDS))
+    if given.search:
+        report = Report("deepclean_search", __doc__, searched, environment())
+        carried_out(report, effort, lambda _: SEARCH, scenarios=("class",), search=True)
+    else:
+        report = Report("deepclean", __doc__, tables, environment(), more={"slides": SLIDES})
+        carried_out(report, effort, methods, scenarios=SCENARIOS)
 
 
 def methods(scenario: str) -> Mapping[str, Method]:
@@ -75,6 +85,19 @@ def deepclean_slower(problem: Problem) -> Outcome:
     return registry.unlearn(problem, DeepCleanParams(epochs=3, learning_rate=peak / 2))
 
 
+def one_epoch(problem: Problem, fraction: float, rate_factor: float) -> Outcome:
+    """DeepClean with a share of the weights, and a rate in peak rates of the recipe, for an epoch."""
+    rate = rate_factor * required(problem.recipe, "the recipe").learning_rate
+    return registry.unlearn(problem, DeepCleanParams(fraction=fraction, epochs=1, learning_rate=rate))
+
+
+SEARCH: Mapping[str, Method] = {
+    f"{fraction:.0%} at {rate_factor:g}": partial(one_epoch, fraction=fraction, rate_factor=rate_factor)
+    for fraction in (0.05, 0.1, 0.2, 0.4)
+    for rate_factor in (0.1, 0.25, 0.5, 1.0, 2.0)
+}
+
+
 def random_mask(problem: Problem, *, fraction: float, epochs: int) -> Outcome:
     """DeepClean with the ratio replaced by chance: what choosing by the ratio adds to resetting and fine-tuning."""
     network, recipe = network_with(problem.build, problem.old), required(problem.recipe, "the recipe")
@@ -85,6 +108,11 @@ def random_mask(problem: Problem, *, fraction: float, epochs: int) -> Outcome:
     plan = fine_tuning(recipe, rate_factor=1.0, epochs=epochs)
     descend(network, kept(problem), cross_entropy, plan, seed=problem.seed, only=selection.masks, train_mode=True)
     return Outcome(changed(problem.old, weights_of(network)), {"selected_fraction": selection.fraction})
+
+
+def searched(models: Models) -> str:
+    """A table for each ground, the nearest to gold first."""
+    return "\n\n".join(f"**{ground}**\n\n{markdown(by_gap(found['class']), SHOWN)}" for ground, found in models.items())
 
 
 def tables(models: Models) -> str:

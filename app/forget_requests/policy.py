@@ -8,14 +8,15 @@ from app.core.errors import Conflict, Invalid, invalid_field
 from app.core.params import FEATURE_KINDS, Deployed, Kind, MethodParams, Need
 from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
+from app.methods.eu_k import EuKParams
 from app.methods.finetune import FinetuneParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
 from app.methods.sisa import SisaParams
 from app.methods.ssd import SsdParams
 
-SAMPLES = (FinetuneParams(), DeepCleanParams(), RetrainParams())
-"""Nothing but retraining is known to forget scattered samples; of the rest, fine-tuning comes nearest to it."""
+SAMPLES = (FinetuneParams(), EuKParams(), RetrainParams())
+"""Scattered samples: what came nearest to retraining at a fraction of its cost (docs/benchmarks.md, Random samples)."""
 CLASS = (SsdParams(), DeepCleanParams(), RetrainParams())
 """One pass over D_f; one epoch on D_r; the whole recipe."""
 CLASS_WITHOUT_RETAIN = (SsdParams(), RldParams())

@@ -19,6 +19,7 @@ class EuKParams(MethodParams):
         "Goel, Prabhu, Sanyal, Lim, Torr & Kumaraguru, Towards Adversarial Evaluations for Inexact Machine Unlearning,"
         " 2022 (EU-k)"
     )
+    guarantee: ClassVar[str] = "none: only the last layers were trained anew, those below have learned from D_f"
 
     name: Literal["eu_k"] = "eu_k"
     layers: Annotated[int, Field(title="k", ge=1, le=1000)] = 2

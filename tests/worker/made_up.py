@@ -1,7 +1,7 @@
 """Executors whose stories are made up: the same child, supervisor, dispatcher and Celery app, without a model.
 
-`python -m tests.worker.made_up` is the child, `… local [SECONDS]` the dispatcher, which looks so often; `celery -A tests.worker.made_up` the worker.
-The subject of a job names its story.
+`python -m tests.worker.made_up` is the child, `… local [SECONDS]` the dispatcher, which looks so often;
+`celery -A tests.worker.made_up` the worker. The subject of a job names its story.
 """
 
 import errno

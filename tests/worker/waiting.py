@@ -8,7 +8,6 @@ from app.domain.lifecycle import JobKind, JobStatus
 from app.jobs import service
 from app.tables import Job, JobEvent
 
-
 PATIENCE_SECONDS = 120.0
 """On a machine with other work; only what has failed waits so long."""
 

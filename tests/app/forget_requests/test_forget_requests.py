@@ -15,7 +15,7 @@ from app.domain.lifecycle import ForbiddenArrow, JobKind, JobStatus, RequestStat
 from app.forget_requests import service, tombstones
 from app.forget_requests.schemas import ForgetRequestIn, StoredTarget
 from app.jobs import service as jobs
-from app.methods.deepclean import DeepCleanParams
+from app.methods.eu_k import EuKParams
 from app.models import service as models
 from app.tables import (
     AuditLogEntry,
@@ -106,14 +106,14 @@ def test_an_accepted_request_is_one_transaction(api: Rig) -> None:
     assert (found["method"]["name"], found["method"]["rate_factor"]) == ("finetune", 1.5)
     assert (found["method_chosen_by"], found["method_reason"]) == (
         "auto",
-        "finetune then deepclean then retrain, until the audit passes",
+        "finetune then eu_k then retrain, until the audit passes",
     )
     assert [(rung["method"]["name"], rung["left_out"]) for rung in found["ladder"]] == [
         ("finetune", None),
-        ("deepclean", None),
+        ("eu_k", None),
         ("retrain", None),
     ]
-    assert found["ladder"][1]["method"] == DeepCleanParams().model_dump(mode="json")
+    assert found["ladder"][1]["method"] == EuKParams().model_dump(mode="json")
     assert (found["received_at"], found["due_at"]) == ("2026-01-31T09:00:00Z", "2026-02-28T09:00:00Z")
     assert [metric["name"] for metric in found["audit"]["metrics"]] == [metric().name for metric in DEFAULT_METRICS]
     assert [step["status"] for step in found["transitions"]] == ["received", "queued"]

@@ -20,6 +20,7 @@ from app.methods.rld import RldParams
 from app.methods.sisa import SisaParams
 from app.methods.truncation import TruncationParams
 
+SCATTERED = frozenset({Kind.SAMPLES, Kind.SUBJECTS})
 ALL = frozenset({Need.FISHER, Need.RECIPE, Need.INITIAL_WEIGHTS})
 
 
@@ -44,8 +45,8 @@ def _names(choice: Choice) -> list[str]:
 @pytest.mark.parametrize(
     ("kind", "whole", "recipe_only"),
     [
-        (Kind.SAMPLES, ["finetune", "deepclean", "retrain"], ["finetune", "retrain"]),
-        (Kind.SUBJECTS, ["finetune", "deepclean", "retrain"], ["finetune", "retrain"]),
+        (Kind.SAMPLES, ["finetune", "eu_k", "retrain"], ["finetune", "eu_k", "retrain"]),
+        (Kind.SUBJECTS, ["finetune", "eu_k", "retrain"], ["finetune", "eu_k", "retrain"]),
         (Kind.CLASS, ["ssd", "deepclean", "retrain"], ["retrain"]),
         (Kind.BACKDOOR, ["consistency", "retrain"], ["retrain"]),
         (Kind.LEAKAGE, ["consistency", "retrain"], ["retrain"]),
@@ -102,11 +103,16 @@ def test_the_surrogates_of_consistency_are_those_for_the_architecture() -> None:
         assert first == ConsistencyParams(surrogates=surrogates)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", sorted(set(Kind) - SCATTERED))
 def test_auto_waits_for_a_fisher_diagonal_on_its_way(kind: Kind) -> None:
     with pytest.raises(Conflict) as caught:
         choose(None, kind, _stock(Need.RECIPE, Need.INITIAL_WEIGHTS, pending=True))
     assert (caught.value.code, caught.value.extra["retryable"]) == ("fisher_pending", True)
+
+
+@pytest.mark.parametrize("kind", sorted(SCATTERED))
+def test_auto_forgets_scattered_samples_without_any_fisher_diagonal(kind: Kind) -> None:
+    assert _names(choose(None, kind, _stock(Need.RECIPE, pending=True))) == ["finetune", "eu_k", "retrain"]
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -114,14 +120,13 @@ def test_auto_says_what_is_missing_when_no_rung_holds(kind: Kind) -> None:
     with pytest.raises(Invalid) as caught:
         choose(None, kind, _stock())
     assert caught.value.code == "method_needs_unmet"
-    assert "Fisher" in caught.value.detail
+    assert ("Fisher" in caught.value.detail) is (kind not in SCATTERED)
     assert "retrain lacks the training recipe" in caught.value.detail
 
 
 def test_a_pending_fisher_alone_does_not_help_where_more_is_missing() -> None:
     with pytest.raises(Invalid, match="recipe"):
         choose(DeepCleanParams(), Kind.SAMPLES, _stock(pending=True))
-    assert _names(choose(None, Kind.SAMPLES, _stock(Need.RECIPE, pending=True))) == ["finetune", "retrain"]
 
 
 def test_the_callers_method_is_taken_alone_or_refused_with_an_alternative() -> None:
