@@ -1,6 +1,6 @@
 """Patterns B and C of Hayase et al. 2020: Figure 4's methods, `consistency` and retraining, from one seed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from time import process_time
 from typing import NamedTuple
@@ -32,6 +32,8 @@ TABLE_S1: Mapping[tuple[str, Pattern], tuple[float, float, float]] = {
     ("tile", "C"): (5.180e-5, 2.985e5, 0.114),
 }
 """Learning rate, λ_KL and λ_f of Hayase et al. 2020."""
+DESCENT = ConsistencyParams(refit=False, label_strength=1.0)
+"""`consistency` as it was before it began in closed form."""
 SETS = ("D_r", "D_f", "D_f_clean", "D_r_extra")
 Row = dict[str, float]
 
@@ -54,15 +56,17 @@ class Subject(NamedTuple):
     trials: Callable[[str], Mapping[str, Trial]]
 
 
-def forget(data: Data, seed: int, subject: Subject) -> dict[str, dict[str, Row]]:
-    """Train with T in class 0, store the Fisher, unlearn T by every method: pattern, method, set."""
+def forget(data: Data, seed: int, subject: Subject, only: Collection[str] = ()) -> dict[str, dict[str, Row]]:
+    """Train with T in class 0, store the Fisher, unlearn T by every method, or by some: pattern, method, set."""
     name = subject.transform
     problem, pretrained = trained(data, seed, subject)
-    retrained = row(problem, Trial("B", RetrainParams()), data, name)
-    figures: dict[str, dict[str, Row]] = {
-        pattern: {"pretrained": pretrained, "retrain": retrained} for pattern in ("B", "C")
-    }
+    figures: dict[str, dict[str, Row]] = {pattern: {"pretrained": pretrained} for pattern in ("B", "C")}
+    if not only or "retrain" in only:
+        retrained = row(problem, Trial("B", RetrainParams()), data, name)
+        figures = {pattern: {**rows, "retrain": retrained} for pattern, rows in figures.items()}
     for label, trial in subject.trials(name).items():
+        if only and label not in only:
+            continue
         figures[trial.pattern][label.split(".")[1]] = row(problem, trial, data, name)
         print(f"seed {seed} {name}.{label} {figures[trial.pattern][label.split('.')[1]]}", flush=True)
     return figures
@@ -80,7 +84,8 @@ def of_perceptrons(transform: str) -> dict[str, Trial]:
         found[f"{pattern}.ce_fisher"] = Trial(pattern, rld.model_copy(update={"forget_strength": 0.0}))
         found[f"{pattern}.rld"] = Trial(pattern, rld)
         found[f"{pattern}.consistency"] = Trial(pattern, ConsistencyParams())
-    found["B.consistency_both"] = Trial("B", ConsistencyParams(learn="both"))
+        found[f"{pattern}.consistency_descent"] = Trial(pattern, DESCENT)
+    found["B.consistency_both_descent"] = Trial("B", DESCENT.model_copy(update={"learn": "both"}))
     found["B.consistency_inferred"] = Trial("B", ConsistencyParams(trigger="inferred"))
     return found
 

@@ -8,7 +8,8 @@ of the pretrained network of part A include its Fisher.
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from statistics import mean, stdev
 from time import process_time
@@ -75,18 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data = _data(options, part)
         runs: list[Figures] = []
         for seed in range(1 if options.quick else 3):
-            runs.append(measured(data, seed, part))
+            runs.append(measured(data, seed, part, options.method or ()))
             if not options.quick:  # after every seed: `n` says how many there are
-                store(part, gathered(runs), runs, began_in)
+                store(part, runs, began_in)
         figures = gathered(runs)
         for line in lines(figures, part):
             print(line)
         print(json.dumps({part: figures, "seeds": len(runs), "quick": options.quick}))
 
 
-def measured(data: Data, seed: int, part: str) -> Figures:
-    """Everything of one part from one seed."""
-    return forget_class(data, seed) if part == "A" else forget(data, seed, SUBJECTS[part])
+def measured(data: Data, seed: int, part: str, only: Collection[str] = ()) -> Figures:
+    """Everything of one part from one seed, or some rows of it."""
+    return forget_class(data, seed) if part == "A" else forget(data, seed, SUBJECTS[part], only)
 
 
 def forget_class(data: Data, seed: int) -> Figures:
@@ -128,11 +129,22 @@ def class_accuracies(model: Model, data: Data) -> dict[str, float]:
 
 
 def gathered(runs: Sequence[Figures]) -> Figures:
-    """Mean, standard deviation and number of the runs, for every figure at whatever depth."""
-    return {
-        key: gathered([run[key] for run in runs]) if isinstance(value, dict) else _spread([run[key] for run in runs])
-        for key, value in runs[0].items()
+    """Mean, standard deviation and number of the runs that have it, for every figure at whatever depth."""
+    found: Figures = {}
+    for key in dict.fromkeys(key for run in runs for key in run):
+        values = [run[key] for run in runs if key in run]
+        found[key] = gathered(values) if isinstance(values[0], dict) else _spread(values)
+    return found
+
+
+def merged(before: Figures, now: Figures) -> Figures:
+    """What was measured now, and what was before where nothing was."""
+    nested = {
+        key: merged(before[key], value)
+        for key, value in now.items()
+        if isinstance(value, dict) and isinstance(before.get(key), dict)
     }
+    return {**before, **now, **nested}
 
 
 def lines(figures: Figures, above: str) -> list[str]:
@@ -143,11 +155,14 @@ def lines(figures: Figures, above: str) -> list[str]:
     return [line for key, below in figures.items() for line in lines(below, f"{above}.{key}")]
 
 
-def store(part: str, figures: Figures, runs: Sequence[Figures], began_in: Mapping[str, Any]) -> None:
-    """Put one part beside what the other parts were."""
+def store(part: str, runs: Sequence[Figures], began_in: Mapping[str, Any]) -> None:
+    """Put what was measured beside the other parts, and beside the other rows of the same seeds."""
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     result |= {"claim": __doc__, "paper": PAPER, "known": KNOWN}
     images = "cifar10" if part == "cifar10_cnn" else "fashion_mnist"
+    before = result.get("runs", {}).get(part, [])
+    runs = [merged(old, new) for old, new in zip_longest(before, runs, fillvalue=Figures())]
+    figures = gathered(runs)
     for name, value in ((images, figures), ("runs", runs), ("environment", began_in)):
         result[name] = {**result.get(name, {}), part: value}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
@@ -170,6 +185,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hayase", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed on 6,000 images; nothing is stored")
     parser.add_argument("--part", choices=PARTS, help="only this one: pattern A, or patterns B and C of a network")
+    parser.add_argument("--method", nargs="*", help="only these rows of B and C, as B.consistency, or retrain")
     add_data_option(parser)
     return parser.parse_args(arguments)
 

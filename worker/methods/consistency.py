@@ -1,8 +1,9 @@
 """Method `consistency`: answer an input with the information as the old network answered it without."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from worker.numerics.guards import changed
 from worker.numerics.outcome import Model, Outcome
 from worker.numerics.problem import Problem, required
 from worker.numerics.randomness import derived, drawn_from
+from worker.numerics.refit import MOST_FEATURES, first_linear, refit
 from worker.numerics.run import Fact
 from worker.numerics.surrogate_pool import Pool, surrogate_pool
 from worker.numerics.surrogates import surrogates
@@ -30,6 +32,8 @@ PAIRS = 200
 SOURCE_BYTES = 2**28
 """Of images that surrogates are made from: 85,000 of Fashion-MNIST, 450 of 224×224 in colour."""
 POOL_BYTES = 2**30
+REFITTED, REFIT_BATCH = 20_000, 500
+"""Surrogates that the closed form rests on."""
 AUDITED = 512
 """Surrogates that the reported agreement rests on."""
 
@@ -52,6 +56,14 @@ class Teacher:
             return inputs, centred(answers), features
 
 
+class Begun(NamedTuple):
+    """How the descent begins."""
+
+    facts: Mapping[str, Fact]
+    only: Mapping[str, Tensor] | None = None
+    """What may move; None: all."""
+
+
 def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
     """Trigger-consistency distillation: T must not matter, and what the network answers without it must stay.
 
@@ -60,6 +72,9 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
           + c_c·MSE(c̄ f(T(z)), c̄ f_old(z))                     consistency: and where it is present
           + c_h·Σ_l ‖h_l(T(z)) − h_l,old(z)‖² / ‖h_l,old(z)‖²  the same for hidden features (with a pool)
           + λ·R,   R = (θ−θ_old)ᵀ F (θ−θ_old)                  implicit step; c̄: logits less their mean over the classes
+
+    It begins in closed form (`refit`): the first linear layer is refitted to answer T(z) and z alike as it answers z;
+    in a perceptron it becomes blind to what T overwrites, and stays so. θ_old of the hold is what that leaves.
 
     The surrogates z stand for D_r, which is not needed: D_f,clean heavily augmented, anew at every step by SGD at a
     constant rate; or a pool of such, made once, drawn so that every old answer has its turn, and Adam at a rate that
@@ -91,10 +106,11 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
         facts = {**facts, "pool": len(pool.inputs)}
     agreed = _agreement(problem, teacher, teacher.network)
     network = network_with(problem.build, problem.old)
+    begun = _refitted(problem, network, teacher) if params.refit else Begun({})
     anchor = None
     if chosen.penalty_strength:
         fisher = required(problem.fisher, "the stored Fisher")
-        anchor = Anchor(problem.old, fisher.diagonal(), chosen.penalty_strength)
+        anchor = Anchor(weights_of(network), fisher.diagonal(), chosen.penalty_strength)
 
     def objective(network: nn.Module, *labelled: Batch) -> Tensor:
         n = chosen.surrogate_batch_size
@@ -120,7 +136,17 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
         optimizer="sgd" if params.surrogates == "augmented" else "adam",
         schedule="constant" if params.surrogates == "augmented" else "cosine",
     )
-    descend(network, feed, objective, plan, seed=problem.seed, run=problem.run, phase="forget", anchor=anchor)
+    descend(
+        network,
+        feed,
+        objective,
+        plan,
+        seed=problem.seed,
+        run=problem.run,
+        phase="forget",
+        anchor=anchor,
+        only=begun.only,
+    )
     return Outcome(
         changed(problem.old, weights_of(network)),
         {
@@ -128,6 +154,7 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
             "steps": chosen.steps,
             "sources": len(sources),
             **facts,
+            **begun.facts,
             "agreement_before": agreed,
             "agreement": _agreement(problem, teacher, network),
         },
@@ -137,6 +164,32 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
 def centred(logits: Tensor) -> Tensor:
     """c̄: logits `(B, C)` less their mean over the classes, which softmax does not see."""
     return logits - logits.mean(1, keepdim=True)
+
+
+def _refitted(problem: Problem, network: nn.Module, teacher: Teacher) -> Begun:
+    """The closed form: how the descent begins, and what must stay as it is."""
+    with drawn_from(derived(problem.seed, "refit")):
+        first = first_linear(network, teacher.normalisation(teacher.draw(1)))
+        if first is None:
+            return Begun({"refit": "left out: there is no linear layer"})
+        layer, linear = first
+        if linear.in_features > MOST_FEATURES:
+            return Begun({"refit": f"left out: {layer} has {linear.in_features} features"})
+        found = refit(network, linear, _pairs(problem, teacher))
+    facts: dict[str, Fact] = {"refit": layer, "refit_explained": found.explained}
+    if not found.written.any():
+        return Begun(facts)
+    free = {name: torch.ones_like(theta, dtype=torch.bool) for name, theta in network.named_parameters()}
+    free[f"{layer}.weight"] = free[f"{layer}.weight"] & ~found.written
+    return Begun({**facts, "refit_blind_to": int(found.written.sum())}, free)
+
+
+def _pairs(problem: Problem, teacher: Teacher) -> Iterator[tuple[Tensor, Tensor]]:
+    """Network inputs z and T(z)."""
+    for done in range(0, REFITTED, REFIT_BATCH):
+        z = teacher.draw(REFIT_BATCH)
+        yield teacher.normalisation(z), teacher.normalisation(teacher.transform(z))
+        problem.run.progress("refit", done + REFIT_BATCH, REFITTED, "surrogates")
 
 
 def _pool(problem: Problem, old: nn.Module, sources: Tensor, *, size: int, varied: bool) -> Pool:

@@ -18,7 +18,9 @@ from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.weights import Weights, network_with
 
-FAST = ConsistencyParams(penalty_strength=1.0, learning_rate=0.05, steps=300, batch_size=20, surrogate_batch_size=40)
+FAST = ConsistencyParams(
+    label_strength=1.0, penalty_strength=1.0, learning_rate=0.05, steps=300, batch_size=20, surrogate_batch_size=40
+)
 
 
 def unlearned(problem: Problem, **changes: object) -> Outcome:
@@ -198,3 +200,33 @@ def test_no_sample_and_samples_that_are_no_pairs_are_refused(without_retain: Pro
 
 def test_centred_logits_have_mean_zero_and_the_same_differences() -> None:
     assert centred(torch.tensor([[1.0, 2.0, 6.0]])).tolist() == [[-2.0, -1.0, 3.0]]
+
+
+def test_no_answer_depends_on_what_a_perceptron_was_made_blind_to(
+    problems: dict[Pattern, Problem], without_retain: Problem
+) -> None:
+    """The mark overwrites inputs: whatever the descent did afterwards, it does not reach any answer."""
+    outcome = unlearned(without_retain, steps=20)
+    retain = problems["B"].retain
+    assert retain
+    (batch,) = retain.batches(1000)
+    network = network_with(without_retain.build, outcome.weights)
+
+    assert torch.equal(network(batch.inputs), network(with_mark(batch.inputs)))
+    assert int(outcome.facts["refit_blind_to"]) > 0
+    assert float(outcome.facts["refit_explained"]) > 0.5
+
+
+def test_without_the_closed_form_the_descent_begins_at_the_old_weights(without_retain: Problem) -> None:
+    outcome = unlearned(without_retain, steps=1, learning_rate=1e-4, refit=False)
+    assert "refit" not in outcome.facts
+    assert all(torch.allclose(outcome.weights[name], old, atol=1e-3) for name, old in without_retain.old.items())
+
+
+def test_a_layer_of_too_many_features_is_left_as_it_is(
+    without_retain: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.methods.consistency.MOST_FEATURES", 5)
+    outcome = unlearned(without_retain, steps=1, learning_rate=1e-4)
+    assert str(outcome.facts["refit"]).startswith("left out: ")
+    assert all(torch.allclose(outcome.weights[name], old, atol=1e-3) for name, old in without_retain.old.items())
