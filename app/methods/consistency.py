@@ -26,9 +26,8 @@ class Settings(NamedTuple):
 
 AUGMENTED = Settings(0.5, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256)
 """Measured on the ten-layer perceptron of Hayase et al."""
-POOL_FORGET, POOL_CLEAN = (
-    Settings(c_ce, 1.0, 2.0, 1.0, lam, 1e-3, 500, 32, 96) for c_ce, lam in ((1.0, 0.0), (0.3, 300.0))
-)
+POOL_FORGET = Settings(1.0, 2.0, 4.0, 1.0, 0.0, 1e-3, 500, 32, 96)
+POOL_CLEAN = Settings(0.3, 1.0, 2.0, 1.0, 300.0, 1e-3, 500, 32, 96)
 """Measured on a small convolutional network, for pattern C and for pattern B."""
 
 
@@ -60,9 +59,9 @@ class ConsistencyParams(MethodParams):
     label_strength: Annotated[float | None, Field(title="c_ce", gt=0)] = None
     """Weight of the cross entropy, shared by the labelled sets: 0.5; with a pool 0.3, or 1 for D_f alone."""
     anchor_strength: Annotated[float | None, Field(title="c_a", ge=0)] = None
-    """Weight of the old answers to surrogates without the information: 0.5; with a pool 1."""
+    """Weight of the old answers to surrogates without the information: 0.5; with a pool 1, or 2 for D_f alone."""
     consistency_strength: Annotated[float | None, Field(title="c_c", gt=0)] = None
-    """Weight of the old answers to surrogates to which T adds the information: 1; with a pool 2."""
+    """Weight of the old answers to surrogates to which T adds the information: 1; with a pool 2, or 4 for D_f alone."""
     feature_strength: Annotated[float | None, Field(title="c_h", ge=0)] = None
     """Weight of the old hidden features there: 0; with a pool 1."""
     penalty_strength: Annotated[float | None, Field(title="λ", ge=0)] = None

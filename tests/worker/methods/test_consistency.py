@@ -178,6 +178,7 @@ def test_the_defaults_follow_the_surrogates_and_what_is_learned() -> None:
     assert Need.FORGET in ConsistencyParams(surrogates="pool", trigger="given").needs(Kind.BACKDOOR)
     asked = ConsistencyParams(surrogates="pool", steps=7, penalty_strength=0.0).settings(Kind.BACKDOOR)
     assert (asked.steps, asked.penalty_strength, asked.anchor_strength) == (7, 0, 1)
+    assert (b.consistency_strength, c.consistency_strength) == (2, 4)
 
 
 def test_a_transform_that_changes_nothing_is_refused(without_retain: Problem) -> None:
