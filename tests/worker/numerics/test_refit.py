@@ -40,8 +40,8 @@ def first(network: nn.Module, z: Tensor) -> nn.Linear:
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_perceptron_becomes_blind_to_what_t_overwrites_and_answers_as_before(*, bias: bool) -> None:
     with drawn_from(0), torch.no_grad():
-        z, network = inputs(600), perceptron(bias=bias)
-        old, new = network(z[300:]), None
+        z, network = inputs(600) + torch.randn(D), perceptron(bias=bias)  # a mean that is not 0
+        old = network(z[300:])
         found = refit(network, first(network, z), [(z[:300], overwrite(z[:300]))])
         new, triggered = network(z[300:]), network(overwrite(z[300:]))
     assert found.written.nonzero().flatten().tolist() == [3, 4, 5]
