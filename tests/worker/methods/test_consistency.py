@@ -231,3 +231,16 @@ def test_a_layer_of_too_many_features_is_left_as_it_is(
     outcome = unlearned(without_retain, steps=1, learning_rate=1e-4)
     assert str(outcome.facts["refit"]).startswith("left out: ")
     assert all(torch.allclose(outcome.weights[name], old, atol=1e-3) for name, old in without_retain.old.items())
+
+
+def test_the_hold_is_on_what_the_closed_form_left(without_retain: Problem) -> None:
+    def apart(a: Weights, b: Weights) -> float:
+        """Of what may move."""
+        first = float((a["0.weight"] - b["0.weight"])[:, :-1].square().sum())
+        return first + float((a["0.bias"] - b["0.bias"]).square().sum())
+
+    shifted = replace(without_retain, transform=lambda inputs: inputs + torch.linspace(0, 1, inputs.shape[1]))
+    begun = unlearned(shifted, steps=1, learning_rate=1e-6).weights
+    held = unlearned(shifted, steps=100, penalty_strength=1e6).weights
+
+    assert apart(held, begun) < 0.05 * apart(begun, without_retain.old)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.numerics.randomness import drawn_from
-from worker.numerics.refit import RIDGE, first_linear, refit
+from worker.numerics.refit import RIDGE, Refit, first_linear, refit
 
 D, WRITTEN = 12, slice(3, 6)
 
@@ -67,13 +67,21 @@ def test_it_is_the_minimum_of_what_it_says() -> None:
 
 
 def test_batches_do_not_matter() -> None:
-    def refitted(size: int) -> Tensor:
+    def refitted(size: int) -> tuple[Refit, Tensor]:
         with drawn_from(2), torch.no_grad():
             z, network = inputs(100).double(), perceptron().double()
-            refit(network, first(network, z), [(part, overwrite(part)) for part in torch.split(z, size)])
-            return first(network, z).weight
+            z[-7:, 0] = 1.0  # by the last seven alone T would seem to overwrite it
+            z[:-7, 1], z[-7:, 1] = 0.0, 1.0
+            z[:, 3], z[:, 4] = 2 - z[:, 3].abs(), 2 + z[:, 4].abs()
+            z[-7:, 3:5] = 2.0  # and would seem not to overwrite these two
+            return refit(network, first(network, z), [(part, overwrite(part)) for part in torch.split(z, size)]), first(
+                network, z
+            ).weight
 
-    assert torch.allclose(refitted(100), refitted(7), rtol=0, atol=1e-10)
+    (whole, once), (parts, often) = refitted(100), refitted(7)
+    assert torch.allclose(once, often, rtol=0, atol=1e-10)
+    assert whole.written.nonzero().flatten().tolist() == parts.written.nonzero().flatten().tolist() == [3, 4, 5]
+    assert whole.explained == pytest.approx(parts.explained, abs=1e-10)
 
 
 @pytest.mark.parametrize("change", [overwrite, shift])
