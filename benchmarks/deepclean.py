@@ -68,7 +68,7 @@ def methods(scenario: str) -> Mapping[str, Method]:
         "finetune": by(FinetuneParams(rate_factor=1.0, epochs=epochs)),
         "random_mask": lambda problem: random_mask(problem, fraction=FRACTION, epochs=epochs),
         "deepclean": by(DeepCleanParams()),
-        **({"deepclean_3": by(DeepCleanParams(epochs=3))} if scenario == "class" else {}),
+        **(MORE_FOR_A_CLASS if scenario == "class" else {}),
         "deepclean_3_half": deepclean_slower,
         "deepclean_30": by(DeepCleanParams.model_validate(wider)),
         "deepclean_not_reset": by(DeepCleanParams(reset="none")),
@@ -91,6 +91,10 @@ def one_epoch(problem: Problem, fraction: float, rate_factor: float) -> Outcome:
     return registry.unlearn(problem, DeepCleanParams(fraction=fraction, epochs=1, learning_rate=rate))
 
 
+MORE_FOR_A_CLASS: Mapping[str, Method] = {
+    "deepclean_10": by(DeepCleanParams(fraction=0.1)),  # chosen by the search
+    "deepclean_3": by(DeepCleanParams(epochs=3)),
+}
 SEARCH: Mapping[str, Method] = {
     f"{fraction:.0%} at {rate_factor:g}": partial(one_epoch, fraction=fraction, rate_factor=rate_factor)
     for fraction in (0.05, 0.1, 0.2, 0.4)
