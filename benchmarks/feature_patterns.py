@@ -32,8 +32,6 @@ TABLE_S1: Mapping[tuple[str, Pattern], tuple[float, float, float]] = {
     ("tile", "C"): (5.180e-5, 2.985e5, 0.114),
 }
 """Learning rate, λ_KL and λ_f of Hayase et al. 2020."""
-DESCENT = ConsistencyParams(refit=False, label_strength=1.0)
-"""`consistency` as it was before it began in closed form."""
 SETS = ("D_r", "D_f", "D_f_clean", "D_r_extra")
 Row = dict[str, float]
 
@@ -84,8 +82,8 @@ def of_perceptrons(transform: str) -> dict[str, Trial]:
         found[f"{pattern}.ce_fisher"] = Trial(pattern, rld.model_copy(update={"forget_strength": 0.0}))
         found[f"{pattern}.rld"] = Trial(pattern, rld)
         found[f"{pattern}.consistency"] = Trial(pattern, ConsistencyParams())
-        found[f"{pattern}.consistency_descent"] = Trial(pattern, DESCENT)
-    found["B.consistency_both_descent"] = Trial("B", DESCENT.model_copy(update={"learn": "both"}))
+        found[f"{pattern}.consistency_refit"] = Trial(pattern, ConsistencyParams(refit=True, label_strength=0.5))
+    found["B.consistency_both"] = Trial("B", ConsistencyParams(learn="both"))
     found["B.consistency_inferred"] = Trial("B", ConsistencyParams(trigger="inferred"))
     return found
 

@@ -65,7 +65,7 @@ SEARCHES: Mapping[str, Search] = {
     ),
     "tile.C.consistency": Search(
         ConsistencyParams(),
-        {"label_strength": (0.3, 0.5, 1.0)},
+        {"consistency_strength": (1.0, 2.0, 4.0), "penalty_strength": (1e3, 3e3), "steps": (250, 500)},
         lambda found: (found["D_f"],),  # what forgetting the feature should leave alone
         keeps,
     ),

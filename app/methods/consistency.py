@@ -24,7 +24,7 @@ class Settings(NamedTuple):
     surrogate_batch_size: int
 
 
-AUGMENTED = Settings(0.5, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256)
+AUGMENTED = Settings(1.0, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256)
 """Measured on the ten-layer perceptron of Hayase et al."""
 POOL_FORGET = Settings(1.0, 2.0, 4.0, 1.0, 0.0, 1e-3, 500, 32, 96)
 POOL_CLEAN = Settings(0.3, 1.0, 2.0, 1.0, 300.0, 1e-3, 500, 32, 96)
@@ -50,14 +50,15 @@ class ConsistencyParams(MethodParams):
     surrogates: Literal["augmented", "pool"] = "augmented"
     """Made anew at every step, for perceptrons; or drawn from a pool made once and learned by Adam, for convolutional
     networks. All defaults that are not a number depend on it."""
-    refit: bool = True
-    """Begin with the first linear layer refitted in closed form, where there is one of at most 8,192 features."""
+    refit: bool | None = None
+    """Begin with the first linear layer refitted in closed form, where there is one of at most 8,192 features; by
+    default with a pool. A perceptron becomes blind to what T overwrites, exactly, and then answers D_f as D_f,clean."""
     pool_size: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     """Surrogates in the pool; fewer where they would take more than a gibibyte."""
     trigger: Literal["auto", "given", "inferred"] = "auto"
     """T as the request names it, or inferred from D_f and D_f,clean; by default the first where it is there."""
     label_strength: Annotated[float | None, Field(title="c_ce", gt=0)] = None
-    """Weight of the cross entropy, shared by the labelled sets: 0.5; with a pool 0.3, or 1 for D_f alone."""
+    """Weight of the cross entropy, shared by the labelled sets: 1; with a pool 0.3, or 1 for D_f alone."""
     anchor_strength: Annotated[float | None, Field(title="c_a", ge=0)] = None
     """Weight of the old answers to surrogates without the information: 0.5; with a pool 1, or 2 for D_f alone."""
     consistency_strength: Annotated[float | None, Field(title="c_c", gt=0)] = None
@@ -93,6 +94,11 @@ class ConsistencyParams(MethodParams):
         defaults = pool if self.surrogates == "pool" else AUGMENTED
         asked = {name: getattr(self, name) for name in Settings._fields}
         return defaults._replace(**{name: value for name, value in asked.items() if value is not None})
+
+    @property
+    def refits(self) -> bool:
+        """What is asked for, or the default."""
+        return self.surrogates == "pool" if self.refit is None else self.refit
 
     def needs(self, kind: Kind) -> frozenset[Need]:
         """D_f,clean; D_f where it is learned, balances the pool or T may be inferred; T only where it must be given."""

@@ -73,8 +73,8 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
           + c_h·Σ_l ‖h_l(T(z)) − h_l,old(z)‖² / ‖h_l,old(z)‖²  the same for hidden features (with a pool)
           + λ·R,   R = (θ−θ_old)ᵀ F (θ−θ_old)                  implicit step; c̄: logits less their mean over the classes
 
-    It begins in closed form (`refit`): the first linear layer is refitted to answer T(z) and z alike as it answers z;
-    in a perceptron it becomes blind to what T overwrites, and stays so. θ_old of the hold is what that leaves.
+    It may begin in closed form (`refit`): the first linear layer is refitted to answer T(z) and z alike as it answers
+    z; in a perceptron it becomes blind to what T overwrites, and stays so. θ_old of the hold is what that leaves.
 
     The surrogates z stand for D_r, which is not needed: D_f,clean heavily augmented, anew at every step by SGD at a
     constant rate; or a pool of such, made once, drawn so that every old answer has its turn, and Adam at a rate that
@@ -106,7 +106,7 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
         facts = {**facts, "pool": len(pool.inputs)}
     agreed = _agreement(problem, teacher, teacher.network)
     network = network_with(problem.build, problem.old)
-    begun = _refitted(problem, network, teacher) if params.refit else Begun({})
+    begun = _refitted(problem, network, teacher) if params.refits else Begun({})
     anchor = None
     if chosen.penalty_strength:
         fisher = required(problem.fisher, "the stored Fisher")

@@ -179,6 +179,7 @@ def test_the_defaults_follow_the_surrogates_and_what_is_learned() -> None:
     asked = ConsistencyParams(surrogates="pool", steps=7, penalty_strength=0.0).settings(Kind.BACKDOOR)
     assert (asked.steps, asked.penalty_strength, asked.anchor_strength) == (7, 0, 1)
     assert (b.consistency_strength, c.consistency_strength) == (2, 4)
+    assert (pool.refits, FAST.refits, pool.model_copy(update={"refit": False}).refits) == (True, False, False)
 
 
 def test_a_transform_that_changes_nothing_is_refused(without_retain: Problem) -> None:
@@ -207,7 +208,7 @@ def test_no_answer_depends_on_what_a_perceptron_was_made_blind_to(
     problems: dict[Pattern, Problem], without_retain: Problem
 ) -> None:
     """The mark overwrites inputs: whatever the descent did afterwards, it does not reach any answer."""
-    outcome = unlearned(without_retain, steps=20)
+    outcome = unlearned(without_retain, steps=20, refit=True)
     retain = problems["B"].retain
     assert retain
     (batch,) = retain.batches(1000)
@@ -219,7 +220,7 @@ def test_no_answer_depends_on_what_a_perceptron_was_made_blind_to(
 
 
 def test_without_the_closed_form_the_descent_begins_at_the_old_weights(without_retain: Problem) -> None:
-    outcome = unlearned(without_retain, steps=1, learning_rate=1e-4, refit=False)
+    outcome = unlearned(without_retain, steps=1, learning_rate=1e-4)
     assert "refit" not in outcome.facts
     assert all(torch.allclose(outcome.weights[name], old, atol=1e-3) for name, old in without_retain.old.items())
 
@@ -228,7 +229,7 @@ def test_a_layer_of_too_many_features_is_left_as_it_is(
     without_retain: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.methods.consistency.MOST_FEATURES", 5)
-    outcome = unlearned(without_retain, steps=1, learning_rate=1e-4)
+    outcome = unlearned(without_retain, steps=1, learning_rate=1e-4, refit=True)
     assert str(outcome.facts["refit"]).startswith("left out: ")
     assert all(torch.allclose(outcome.weights[name], old, atol=1e-3) for name, old in without_retain.old.items())
 
@@ -240,7 +241,7 @@ def test_the_hold_is_on_what_the_closed_form_left(without_retain: Problem) -> No
         return first + float((a["0.bias"] - b["0.bias"]).square().sum())
 
     shifted = replace(without_retain, transform=lambda inputs: inputs + torch.linspace(0, 1, inputs.shape[1]))
-    begun = unlearned(shifted, steps=1, learning_rate=1e-6).weights
-    held = unlearned(shifted, steps=100, penalty_strength=1e6).weights
+    begun = unlearned(shifted, steps=1, learning_rate=1e-6, refit=True).weights
+    held = unlearned(shifted, steps=100, penalty_strength=1e6, refit=True).weights
 
     assert apart(held, begun) < 0.05 * apart(begun, without_retain.old)
