@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for seed in range(1 if options.quick else 3):
             runs.append(measured(data, seed, part, options.method or ()))
             if not options.quick:  # after every seed: `n` says how many there are
-                store(part, runs, began_in)
+                store(part, runs, began_in, partly=bool(options.method))
         figures = gathered(runs)
         for line in lines(figures, part):
             print(line)
@@ -137,14 +137,15 @@ def gathered(runs: Sequence[Figures]) -> Figures:
     return found
 
 
-def merged(before: Figures, now: Figures) -> Figures:
-    """What was measured now, and what was before where nothing was."""
-    nested = {
-        key: merged(before[key], value)
-        for key, value in now.items()
-        if isinstance(value, dict) and isinstance(before.get(key), dict)
-    }
-    return {**before, **now, **nested}
+def beside(before: Sequence[Figures], runs: Sequence[Figures]) -> list[Figures]:
+    """The rows measured now, and of earlier runs only the others: none is a mixture of two measurements."""
+    fresh = {(pattern, name) for run in runs for pattern, rows in run.items() for name in rows}
+    found: list[Figures] = []
+    for old, new in zip_longest(before, runs, fillvalue=Figures()):
+        patterns = dict.fromkeys([*old, *new])
+        kept = {p: {n: row for n, row in old.get(p, {}).items() if (p, n) not in fresh} for p in patterns}
+        found.append({pattern: {**kept[pattern], **new.get(pattern, {})} for pattern in patterns})
+    return found
 
 
 def lines(figures: Figures, above: str) -> list[str]:
@@ -155,13 +156,13 @@ def lines(figures: Figures, above: str) -> list[str]:
     return [line for key, below in figures.items() for line in lines(below, f"{above}.{key}")]
 
 
-def store(part: str, runs: Sequence[Figures], began_in: Mapping[str, Any]) -> None:
-    """Put what was measured beside the other parts, and beside the other rows of the same seeds."""
+def store(part: str, runs: Sequence[Figures], began_in: Mapping[str, Any], *, partly: bool = False) -> None:
+    """Put what was measured beside the other parts, and beside the part's other rows if it was measured partly."""
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     result |= {"claim": __doc__, "paper": PAPER, "known": KNOWN}
     images = "cifar10" if part == "cifar10_cnn" else "fashion_mnist"
-    before = result.get("runs", {}).get(part, [])
-    runs = [merged(old, new) for old, new in zip_longest(before, runs, fillvalue=Figures())]
+    if partly:
+        runs = beside(result.get("runs", {}).get(part, []), runs)
     figures = gathered(runs)
     for name, value in ((images, figures), ("runs", runs), ("environment", began_in)):
         result[name] = {**result.get(name, {}), part: value}
@@ -185,9 +186,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hayase", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed on 6,000 images; nothing is stored")
     parser.add_argument("--part", choices=PARTS, help="only this one: pattern A, or patterns B and C of a network")
-    parser.add_argument("--method", nargs="*", help="only these rows of B and C, as B.consistency, or retrain")
+    parser.add_argument(
+        "--method", nargs="+", help="with --part: only these rows of B and C, as B.consistency, or retrain"
+    )
     add_data_option(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.method:
+        subject = SUBJECTS.get(options.part)
+        offered = ["retrain", *subject.trials(subject.transform)] if subject else []
+        if unknown := sorted(set(options.method) - set(offered)):
+            parser.error(f"--method: no {', '.join(unknown)} there, only {', '.join(offered) or 'whole parts'}")
+    return options
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from app.methods.sisa import SisaParams
 from app.methods.ssd import SsdParams
 
 SAMPLES = (FinetuneParams(), EuKParams(), RetrainParams())
-"""Scattered samples: what came nearest to retraining at a fraction of its cost (docs/benchmarks.md, Random samples)."""
+"""Fine-tuning is cheaper and often not enough; `eu_k` came nearest to retraining (docs/benchmarks.md)."""
 CLASS = (SsdParams(), DeepCleanParams(), RetrainParams())
 """One pass over D_f; one epoch on D_r; the whole recipe."""
 CLASS_WITHOUT_RETAIN = (SsdParams(), RldParams())

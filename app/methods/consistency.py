@@ -22,12 +22,13 @@ class Settings(NamedTuple):
     steps: int
     batch_size: int
     surrogate_batch_size: int
+    refit: bool
 
 
-AUGMENTED = Settings(1.0, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256)
+AUGMENTED = Settings(1.0, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256, refit=False)
 """Measured on the ten-layer perceptron of Hayase et al."""
-POOL_FORGET = Settings(1.0, 2.0, 4.0, 1.0, 0.0, 1e-3, 500, 32, 96)
-POOL_CLEAN = Settings(0.3, 1.0, 2.0, 1.0, 300.0, 1e-3, 500, 32, 96)
+POOL_FORGET = Settings(1.0, 2.0, 4.0, 1.0, 0.0, 1e-3, 500, 32, 96, refit=True)
+POOL_CLEAN = Settings(0.3, 1.0, 2.0, 1.0, 300.0, 1e-3, 500, 32, 96, refit=True)
 """Measured on a small convolutional network, for pattern C and for pattern B."""
 
 
@@ -94,11 +95,6 @@ class ConsistencyParams(MethodParams):
         defaults = pool if self.surrogates == "pool" else AUGMENTED
         asked = {name: getattr(self, name) for name in Settings._fields}
         return defaults._replace(**{name: value for name, value in asked.items() if value is not None})
-
-    @property
-    def refits(self) -> bool:
-        """What is asked for, or the default."""
-        return self.surrogates == "pool" if self.refit is None else self.refit
 
     def needs(self, kind: Kind) -> frozenset[Need]:
         """D_f,clean; D_f where it is learned, balances the pool or T may be inferred; T only where it must be given."""

@@ -107,7 +107,7 @@ def test_a_deaf_one_is_killed(supervisor: Supervisor, monkeypatch: pytest.Monkey
     until(lambda: row(job).progress is not None)
     child = next(iter(supervisor._children))
     cancel(job)
-    until_status(job, JobStatus.CANCELLED)
+    assert until_status(job, JobStatus.CANCELLED) < 3
     thread.join()
     assert not child.alive
 

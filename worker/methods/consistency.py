@@ -84,7 +84,7 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
 
     Raises:
         EmptyExamples: a part that the parameters ask for is missing.
-        Misfit: no one T explains the pairs.
+        Misfit: no one T explains the pairs, or it leaves nothing of an input.
         NothingToDo: T leaves every surrogate as it is, or no weight changed.
         NonFinite: it diverged.
 
@@ -106,7 +106,7 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
         facts = {**facts, "pool": len(pool.inputs)}
     agreed = _agreement(problem, teacher, teacher.network)
     network = network_with(problem.build, problem.old)
-    begun = _refitted(problem, network, teacher) if params.refits else Begun({})
+    begun = _refitted(problem, network, teacher) if chosen.refit else Begun({})
     anchor = None
     if chosen.penalty_strength:
         fisher = required(problem.fisher, "the stored Fisher")
@@ -176,6 +176,8 @@ def _refitted(problem: Problem, network: nn.Module, teacher: Teacher) -> Begun:
         if linear.in_features > MOST_FEATURES:
             return Begun({"refit": f"left out: {layer} has {linear.in_features} features"})
         found = refit(network, linear, _pairs(problem, teacher))
+    if found.written.all():
+        raise Misfit("T leaves nothing of an input: it overwrites every feature of the first linear layer")
     facts: dict[str, Fact] = {"refit": layer, "refit_explained": found.explained}
     if not found.written.any():
         return Begun(facts)

@@ -18,9 +18,7 @@ from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.weights import Weights, network_with
 
-FAST = ConsistencyParams(
-    label_strength=1.0, penalty_strength=1.0, learning_rate=0.05, steps=300, batch_size=20, surrogate_batch_size=40
-)
+FAST = ConsistencyParams(penalty_strength=1.0, learning_rate=0.05, steps=300, batch_size=20, surrogate_batch_size=40)
 
 
 def unlearned(problem: Problem, **changes: object) -> Outcome:
@@ -179,7 +177,8 @@ def test_the_defaults_follow_the_surrogates_and_what_is_learned() -> None:
     asked = ConsistencyParams(surrogates="pool", steps=7, penalty_strength=0.0).settings(Kind.BACKDOOR)
     assert (asked.steps, asked.penalty_strength, asked.anchor_strength) == (7, 0, 1)
     assert (b.consistency_strength, c.consistency_strength) == (2, 4)
-    assert (pool.refits, FAST.refits, pool.model_copy(update={"refit": False}).refits) == (True, False, False)
+    assert (b.refit, c.refit, FAST.settings(Kind.BACKDOOR).refit) == (True, True, False)
+    assert not pool.model_copy(update={"refit": False}).settings(Kind.BACKDOOR).refit
 
 
 def test_a_transform_that_changes_nothing_is_refused(without_retain: Problem) -> None:
@@ -245,3 +244,8 @@ def test_the_hold_is_on_what_the_closed_form_left(without_retain: Problem) -> No
     held = unlearned(shifted, steps=100, penalty_strength=1e6, refit=True).weights
 
     assert apart(held, begun) < 0.05 * apart(begun, without_retain.old)
+
+
+def test_a_transform_that_leaves_nothing_of_an_input_is_refused(without_retain: Problem) -> None:
+    with pytest.raises(Misfit, match="leaves nothing"):
+        unlearned(replace(without_retain, transform=torch.ones_like), refit=True)
