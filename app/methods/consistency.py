@@ -25,11 +25,12 @@ class Settings(NamedTuple):
     refit: bool
 
 
-AUGMENTED = Settings(1.0, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256, refit=False)
-"""Measured on the ten-layer perceptron of Hayase et al."""
+AUGMENTED_FORGET = Settings(1.0, 0.5, 2.0, 0.0, 1e3, 2e-3, 250, 128, 256, refit=False)
+AUGMENTED_CLEAN = Settings(1.0, 0.5, 1.0, 0.0, 3e3, 2e-3, 250, 128, 256, refit=False)
+"""Measured on the ten-layer perceptron of Hayase et al., for pattern C and for pattern B."""
 POOL_FORGET = Settings(1.0, 2.0, 4.0, 1.0, 0.0, 1e-3, 500, 32, 96, refit=True)
 POOL_CLEAN = Settings(0.3, 1.0, 2.0, 1.0, 300.0, 1e-3, 500, 32, 96, refit=True)
-"""Measured on a small convolutional network, for pattern C and for pattern B."""
+"""Measured on a small convolutional network, for the same."""
 
 
 class ConsistencyParams(MethodParams):
@@ -63,12 +64,13 @@ class ConsistencyParams(MethodParams):
     anchor_strength: Annotated[float | None, Field(title="c_a", ge=0)] = None
     """Weight of the old answers to surrogates without the information: 0.5; with a pool 1, or 2 for D_f alone."""
     consistency_strength: Annotated[float | None, Field(title="c_c", gt=0)] = None
-    """Weight of the old answers to surrogates to which T adds the information: 1; with a pool 2, or 4 for D_f alone."""
+    """Weight of the old answers to surrogates to which T adds the information: 1, with a pool 2; twice that for D_f
+    alone."""
     feature_strength: Annotated[float | None, Field(title="c_h", ge=0)] = None
     """Weight of the old hidden features there: 0; with a pool 1."""
     penalty_strength: Annotated[float | None, Field(title="λ", ge=0)] = None
-    """How strongly the Fisher diagonal holds each weight where it was: 3,000; with a pool 300, or 0 where D_f alone is
-    learned. At 0 no stored Fisher is needed."""
+    """How strongly the Fisher diagonal holds each weight where it was: 3,000, or 1,000 where D_f alone is learned; with
+    a pool 300, or 0. At 0 no stored Fisher is needed."""
     learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
     """0.002, constant; with a pool 0.001, falling to 0."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -91,8 +93,10 @@ class ConsistencyParams(MethodParams):
 
     def settings(self, kind: Kind) -> Settings:
         """What is asked for, and the defaults for the rest."""
-        pool = POOL_FORGET if self.learned(kind) == "forget" else POOL_CLEAN
-        defaults = pool if self.surrogates == "pool" else AUGMENTED
+        if self.surrogates == "pool":
+            defaults = POOL_FORGET if self.learned(kind) == "forget" else POOL_CLEAN
+        else:
+            defaults = AUGMENTED_FORGET if self.learned(kind) == "forget" else AUGMENTED_CLEAN
         asked = {name: getattr(self, name) for name in Settings._fields}
         return defaults._replace(**{name: value for name, value in asked.items() if value is not None})
 
