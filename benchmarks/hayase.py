@@ -2,14 +2,14 @@
 
 `fashion_mnist.A.{method}` and `fashion_mnist.{tile,line}.{B,C}.{method}` hold mean, std and n of test accuracies;
 `fashion_mnist.cnn` and `cifar10.cifar10_cnn` the same for small convolutional networks and the tile. `--part` measures
-one part anew and leaves the others, each with the environment it was measured in. Seconds are the processor's; those
-of the pretrained network of part A include its Fisher.
+one part anew and leaves the others, `--method` and `--seed` some rows and networks of it; `runs` has every row by its
+seed, with the commit it was measured at. Seconds are the processor's; those of the pretrained network of part A include
+its Fisher.
 """
 
 import argparse
 import json
 from collections.abc import Collection, Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from statistics import mean, stdev
 from time import process_time
@@ -31,6 +31,7 @@ from worker.numerics.weights import network_with
 
 RESULT = Path(__file__).parent / "results" / "hayase.json"
 PARTS = ("A", *SUBJECTS)
+SEEDS = (0, 1, 2)
 METHODS: dict[str, MethodParams] = {
     "rld": RldParams(penalty_strength=1e4),
     "rld_paper": RldParams(),
@@ -74,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts = [options.part] if options.part else ["A"] if options.quick else list(PARTS)
     for part in parts:
         data = _data(options, part)
-        runs: list[Figures] = []
-        for seed in range(1 if options.quick else 3):
-            runs.append(measured(data, seed, part, options.method or ()))
+        runs: dict[str, Figures] = {}
+        for seed in [0] if options.quick else options.seed or SEEDS:
+            runs[str(seed)] = stamped(measured(data, seed, part, options.method or ()), began_in["commit"])
             if not options.quick:  # after every seed: `n` says how many there are
-                store(part, runs, began_in, partly=bool(options.method))
-        figures = gathered(runs)
+                store(part, runs, began_in, other_rows=bool(options.method), other_seeds=bool(options.seed))
+        figures = gathered(list(runs.values()))
         for line in lines(figures, part):
             print(line)
         print(json.dumps({part: figures, "seeds": len(runs), "quick": options.quick}))
@@ -128,23 +129,37 @@ def class_accuracies(model: Model, data: Data) -> dict[str, float]:
     return {"D_f": found["forget"], "D_r": found["retain"]}
 
 
+def stamped(figures: Figures, commit: str) -> Figures:
+    """Every row with the commit it was measured at."""
+    if "D_r" in figures:
+        return {**figures, "commit": commit}
+    return {key: stamped(below, commit) for key, below in figures.items()}
+
+
 def gathered(runs: Sequence[Figures]) -> Figures:
     """Mean, standard deviation and number of the runs that have it, for every figure at whatever depth."""
     found: Figures = {}
-    for key in dict.fromkeys(key for run in runs for key in run):
+    for key in dict.fromkeys(key for run in runs for key in run if key != "commit"):
         values = [run[key] for run in runs if key in run]
         found[key] = gathered(values) if isinstance(values[0], dict) else _spread(values)
     return found
 
 
-def beside(before: Sequence[Figures], runs: Sequence[Figures]) -> list[Figures]:
-    """The rows measured now, and of earlier runs only the others: none is a mixture of two measurements."""
-    fresh = {(pattern, name) for run in runs for pattern, rows in run.items() for name in rows}
-    found: list[Figures] = []
-    for old, new in zip_longest(before, runs, fillvalue=Figures()):
-        patterns = dict.fromkeys([*old, *new])
-        kept = {p: {n: row for n, row in old.get(p, {}).items() if (p, n) not in fresh} for p in patterns}
-        found.append({pattern: {**kept[pattern], **new.get(pattern, {})} for pattern in patterns})
+def beside(before: Mapping[str, Figures], runs: Mapping[str, Figures], *, other_seeds: bool) -> dict[str, Figures]:
+    """What was measured now, by seed, and of earlier runs the other rows; these rows too for seeds not measured now.
+
+    Args:
+        before: the earlier runs.
+        runs: those of now.
+        other_seeds: whether a row's other seeds stay. If not, no row is a mixture of two measurements.
+    """
+    fresh = {(pattern, name) for run in runs.values() for pattern, rows in run.items() for name in rows}
+    found: dict[str, Figures] = {}
+    for seed in sorted({*before, *runs}, key=int):
+        old, new = before.get(seed, {}), runs.get(seed, {})
+        replaced = set() if other_seeds and not new else fresh
+        kept = {p: {n: row for n, row in rows.items() if (p, n) not in replaced} for p, rows in old.items()}
+        found[seed] = {p: {**kept.get(p, {}), **new.get(p, {})} for p in dict.fromkeys([*old, *new])}
     return found
 
 
@@ -156,14 +171,16 @@ def lines(figures: Figures, above: str) -> list[str]:
     return [line for key, below in figures.items() for line in lines(below, f"{above}.{key}")]
 
 
-def store(part: str, runs: Sequence[Figures], began_in: Mapping[str, Any], *, partly: bool = False) -> None:
-    """Put what was measured beside the other parts, and beside the part's other rows if it was measured partly."""
+def store(
+    part: str, runs: Mapping[str, Figures], began_in: Mapping[str, Any], *, other_rows: bool, other_seeds: bool
+) -> None:
+    """Put what was measured beside the other parts, and beside the part's other rows or seeds if it was a part of it."""
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     result |= {"claim": __doc__, "paper": PAPER, "known": KNOWN}
     images = "cifar10" if part == "cifar10_cnn" else "fashion_mnist"
-    if partly:
-        runs = beside(result.get("runs", {}).get(part, []), runs)
-    figures = gathered(runs)
+    if other_rows or other_seeds:
+        runs = beside(result.get("runs", {}).get(part, {}), runs, other_seeds=other_seeds)
+    figures = gathered(list(runs.values()))
     for name, value in ((images, figures), ("runs", runs), ("environment", began_in)):
         result[name] = {**result.get(name, {}), part: value}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
@@ -188,6 +205,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", choices=PARTS, help="only this one: pattern A, or patterns B and C of a network")
     parser.add_argument(
         "--method", nargs="+", help="with --part: only these rows of B and C, as B.consistency, or retrain"
+    )
+    parser.add_argument(
+        "--seed", nargs="+", type=int, help="only these pretrained networks, beside those stored; otherwise 0, 1 and 2"
     )
     add_data_option(parser)
     options = parser.parse_args(arguments)
