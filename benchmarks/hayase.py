@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data = _data(options, part)
         runs: dict[str, Figures] = {}
         for seed in [0] if options.quick else options.seed or SEEDS:
-            runs[str(seed)] = stamped(measured(data, seed, part, options.method or ()), began_in["commit"])
+            runs[str(seed)] = stamped(measured(data, seed, part, options.method or ()), str(began_in["commit"]))
             if not options.quick:  # after every seed: `n` says how many there are
                 store(part, runs, began_in, other_rows=bool(options.method), other_seeds=bool(options.seed))
         figures = gathered(list(runs.values()))
@@ -174,7 +174,7 @@ def lines(figures: Figures, above: str) -> list[str]:
 def store(
     part: str, runs: Mapping[str, Figures], began_in: Mapping[str, Any], *, other_rows: bool, other_seeds: bool
 ) -> None:
-    """Put what was measured beside the other parts, and beside the part's other rows or seeds if it was a part of it."""
+    """Put what was measured beside the other parts, and beside the rows or seeds of its own part that stay."""
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     result |= {"claim": __doc__, "paper": PAPER, "known": KNOWN}
     images = "cifar10" if part == "cifar10_cnn" else "fashion_mnist"
