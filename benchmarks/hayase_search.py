@@ -59,7 +59,7 @@ def keeps(found: Figures, before: Figures) -> bool:
 SEARCHES: Mapping[str, Search] = {
     "A.rld": Search(
         RldParams(),
-        {"penalty_strength": (1e4, 4e4, 8e4, 1.6e5), "learning_rate": (1e-5, 3e-5, 1e-4, 3e-4)},
+        {"penalty_strength": (4e4, 6e4, 8e4), "learning_rate": (1e-4, 3e-4, 1e-3)},
         lambda found: (found["D_r"], -found["D_f"]),
         forgets,
     ),
