@@ -9,8 +9,8 @@ import torch
 
 from app.core.params import MethodParams
 from benchmarks.arena_data import Data, Ground
-from benchmarks.arena_store import Store
 from benchmarks.standing import Sets, Standing, against, standing
+from benchmarks.store import Store, Training
 from worker import registry
 from worker.numerics.descent import Plan, descend
 from worker.numerics.errors import NumericsError
@@ -50,7 +50,8 @@ def round_of(ground: Ground, data: Data, store: Store, scenario: str, seed: int,
         held_out: the half of the test set to measure on.
     """
     build = registry.builder(ground.network)
-    old = store.trained(build, ground, data.train, seed=seed)
+    pretraining = training(ground, data.train, seed)
+    old = store.trained(pretraining)
     asked, forgotten = drawn(data.train, scenario, seed)
     forget, retain = data.train.where(asked), data.train.where(~asked)
     problem = Problem(
@@ -62,16 +63,21 @@ def round_of(ground: Ground, data: Data, store: Store, scenario: str, seed: int,
         forget=forget,
         retain=retain,
         held_out=data.validation,
-        fisher=store.fisher(build, old, ground, data.train, seed=seed),
+        fisher=store.fisher(pretraining, old),
         initial=weights_of(build(seed)),
         recipe=ground.recipe,
         forgotten_class=forgotten,
     )
     sets = Sets.of(forget, retain, held_out, forgotten)
     seeds = [derived(seed, "gold", number) for number in range(GOLDS)]
-    golds = (Model(build, store.trained(build, ground, retain, seed=s)) for s in seeds)
+    golds = (Model(build, store.trained(training(ground, retain, s))) for s in seeds)
     steps = ground.recipe.epochs * -(-len(retain) // ground.recipe.batch_size)
     return Round(problem, tuple(standing(gold, sets, seed=seed) for gold in golds), sets, steps)
+
+
+def training(ground: Ground, examples: Examples, seed: int) -> Training:
+    """The ground's recipe on some of its images."""
+    return Training(ground.network, ground.recipe, examples, (ground.folder, ground.normalisation), seed)
 
 
 def drawn(train: Examples, scenario: str, seed: int) -> tuple[torch.Tensor, int | None]:

@@ -10,9 +10,8 @@ import torch
 
 from benchmarks.arena import Method, Round, Row, gold_row, played, round_of
 from benchmarks.arena_data import GROUNDS, Ground, read
-from benchmarks.arena_store import Store
-from benchmarks.environment import REPOSITORY
 from benchmarks.fashion import add_data_option
+from benchmarks.store import Store, add_cache_option
 
 SEARCH_SEEDS = 1000  # added to a seed: no network that values are chosen on is among those that are reported
 SHOWN = ("gap", "acc_df", "acc_dr", "acc_test", "mia", "delta_auc", "seconds")
@@ -82,7 +81,7 @@ def options(name: str, claim: str | None, *, grounds: Sequence[str]) -> argparse
     parser.add_argument("--quick", action="store_true", help="one seed on a tenth of the images; nothing is stored")
     parser.add_argument("--ground", choices=grounds, action="append", help="only this one, leaving the others' results")
     parser.add_argument("--seeds", type=int, default=3, help="pretrained networks, each with a D_f of its own")
-    parser.add_argument("--cache", type=Path, default=REPOSITORY / "build" / "arena", help="where trainings are kept")
+    add_cache_option(parser)
     add_data_option(parser)
     return parser
 

@@ -19,7 +19,8 @@ from worker.numerics.recipe import Recipe
 FORGOTTEN = 0
 NORMALISATION = Normalisation((0.286,), (0.353,))
 RECIPE = Recipe(learning_rate=0.01, epochs=7, batch_size=256, momentum=0.9, schedule="cosine")
-BUILD = registry.builder(MlpParams(input_shape=(1, 28, 28), classes=10))
+NETWORK = MlpParams(input_shape=(1, 28, 28), classes=10)
+BUILD = registry.builder(NETWORK)
 
 
 class Data(NamedTuple):

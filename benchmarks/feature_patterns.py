@@ -6,7 +6,7 @@ from time import process_time
 from typing import NamedTuple
 
 from app.architectures.small_cnn import SmallCnnParams
-from app.core.params import MethodParams, TransformParams
+from app.core.params import ArchitectureParams, MethodParams, TransformParams
 from app.methods.consistency import ConsistencyParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
@@ -14,15 +14,13 @@ from app.transforms.line import LineParams
 from app.transforms.tile import TileParams
 from benchmarks import fashion
 from benchmarks.fashion import FORGOTTEN, Data, accuracy
+from benchmarks.store import Store, Training
 from worker import registry
 from worker.numerics.concatenation import concatenated
 from worker.numerics.examples import Normalisation
-from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.outcome import Model
 from worker.numerics.problem import Pattern, Problem
 from worker.numerics.recipe import Recipe
-from worker.numerics.training import train
-from worker.numerics.weights import Build, network_with
 
 TRANSFORMS: Mapping[str, TransformParams] = {"tile": TileParams(), "line": LineParams()}
 TABLE_S1: Mapping[tuple[str, Pattern], tuple[float, float, float]] = {
@@ -48,16 +46,18 @@ class Subject(NamedTuple):
 
     folder: str  # below the data folder
     normalisation: Normalisation
-    build: Build
+    network: ArchitectureParams
     recipe: Recipe
     transform: str
     trials: Callable[[str], Mapping[str, Trial]]
 
 
-def forget(data: Data, seed: int, subject: Subject, only: Collection[str] = ()) -> dict[str, dict[str, Row]]:
+def forget(
+    data: Data, seed: int, subject: Subject, store: Store, only: Collection[str] = ()
+) -> dict[str, dict[str, Row]]:
     """Train with T in class 0, store the Fisher, unlearn T by every method, or by some: pattern, method, set."""
     name = subject.transform
-    problem, pretrained = trained(data, seed, subject)
+    problem, pretrained = trained(data, seed, subject, store)
     figures: dict[str, dict[str, Row]] = {pattern: {"pretrained": pretrained} for pattern in ("B", "C")}
     if not only or "retrain" in only:
         retrained = row(problem, Trial("B", RetrainParams()), data, name)
@@ -102,7 +102,7 @@ def of_convolutions(transform: str) -> dict[str, Trial]:
 
 def perceptron(transform: str) -> Subject:
     """The paper's network on Fashion-MNIST."""
-    return Subject("fashion-mnist", fashion.NORMALISATION, fashion.BUILD, fashion.RECIPE, transform, of_perceptrons)
+    return Subject("fashion-mnist", fashion.NORMALISATION, fashion.NETWORK, fashion.RECIPE, transform, of_perceptrons)
 
 
 SUBJECTS: Mapping[str, Subject] = {
@@ -111,7 +111,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "cnn": Subject(
         "fashion-mnist",
         fashion.NORMALISATION,
-        registry.builder(SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=16)),
+        SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=16),
         Recipe(learning_rate=0.05, epochs=6, batch_size=128),
         "tile",
         of_convolutions,
@@ -119,7 +119,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "cifar10_cnn": Subject(
         "cifar10",
         Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
-        registry.builder(SmallCnnParams(input_shape=(3, 32, 32), classes=10, width=32)),
+        SmallCnnParams(input_shape=(3, 32, 32), classes=10, width=32),
         Recipe(learning_rate=0.05, epochs=8, batch_size=128),
         "tile",
         of_convolutions,
@@ -136,17 +136,17 @@ def row(problem: Problem, trial: Trial, data: Data, name: str) -> Row:
     return {**accuracies(Model(problem.build, outcome.weights), data, name), "seconds": seconds}
 
 
-def trained(data: Data, seed: int, subject: Subject) -> tuple[Problem, Row]:
+def trained(data: Data, seed: int, subject: Subject, store: Store) -> tuple[Problem, Row]:
     """A network that saw class 0 only with T, its stored Fisher, and how good it is."""
     add = registry.transform(TRANSFORMS[subject.transform])
     asked = data.train.labels == FORGOTTEN
     clean, retain = data.train.where(asked), data.train.where(~asked)
-    training = concatenated(retain, clean.through(add))
-    started = process_time()
-    old = train(subject.build, subject.recipe, training, seed=seed)
-    seconds = process_time() - started
+    seen = concatenated(retain, clean.through(add))
+    inputs = (subject.folder, subject.normalisation, FORGOTTEN, TRANSFORMS[subject.transform])
+    training = Training(subject.network, subject.recipe, seen, inputs, seed)
+    build, old = registry.builder(subject.network), store.trained(training)
     problem = Problem(
-        build=subject.build,
+        build=build,
         old=old,
         classes=10,
         pattern="B",
@@ -155,10 +155,10 @@ def trained(data: Data, seed: int, subject: Subject) -> tuple[Problem, Row]:
         forget_clean=clean,
         retain=retain,
         transform=add,
-        fisher=fisher_diagonal(network_with(subject.build, old), training),
+        fisher=store.fisher(training, old),
         recipe=subject.recipe,
     )
-    return problem, {**accuracies(Model(subject.build, old), data, subject.transform), "seconds": seconds}
+    return problem, accuracies(Model(build, old), data, subject.transform)
 
 
 def accuracies(model: Model, data: Data, name: str) -> Row:

@@ -3,8 +3,7 @@
 `fashion_mnist.A.{method}` and `fashion_mnist.{tile,line}.{B,C}.{method}` hold mean, std and n of test accuracies;
 `fashion_mnist.cnn` and `cifar10.cifar10_cnn` the same for small convolutional networks and the tile. `--part` measures
 one part anew and leaves the others, `--method` and `--seed` some rows and networks of it; `runs` has every row by its
-seed, with the commit it was measured at. Seconds are the processor's; those of the pretrained network of part A include
-its Fisher.
+seed, with the commit it was measured at. Seconds are the processor's. Pretrained networks and their Fishers are kept.
 """
 
 import argparse
@@ -20,14 +19,13 @@ from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from app.methods.truncation import TruncationParams
 from benchmarks.environment import environment
-from benchmarks.fashion import BUILD, FORGOTTEN, RECIPE, Data, accuracies, add_data_option, read
+from benchmarks.fashion import BUILD, FORGOTTEN, NETWORK, NORMALISATION, RECIPE, Data, accuracies, add_data_option, read
 from benchmarks.feature_patterns import SUBJECTS, forget
+from benchmarks.hayase_report import plot, tables
+from benchmarks.store import Store, Training, add_cache_option
 from worker import registry
-from worker.numerics.fisher import fisher_diagonal
 from worker.numerics.outcome import Model
 from worker.numerics.problem import Problem
-from worker.numerics.training import train
-from worker.numerics.weights import network_with
 
 RESULT = Path(__file__).parent / "results" / "hayase.json"
 PARTS = ("A", *SUBJECTS)
@@ -77,26 +75,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data = _data(options, part)
         runs: dict[str, Figures] = {}
         for seed in [0] if options.quick else options.seed or SEEDS:
-            runs[str(seed)] = stamped(measured(data, seed, part, options.method or ()), str(began_in["commit"]))
+            runs[str(seed)] = stamped(
+                measured(data, seed, part, Store(options.cache), options.method or ()), str(began_in["commit"])
+            )
             if not options.quick:  # after every seed: `n` says how many there are
                 store(part, runs, began_in, other_rows=bool(options.method), other_seeds=bool(options.seed))
         figures = gathered(list(runs.values()))
         for line in lines(figures, part):
             print(line)
         print(json.dumps({part: figures, "seeds": len(runs), "quick": options.quick}))
+    if not options.quick:
+        plot(json.loads(RESULT.read_text()), RESULT.with_suffix(".png"))
 
 
-def measured(data: Data, seed: int, part: str, only: Collection[str] = ()) -> Figures:
+def measured(data: Data, seed: int, part: str, store: Store, only: Collection[str] = ()) -> Figures:
     """Everything of one part from one seed, or some rows of it."""
-    return forget_class(data, seed) if part == "A" else forget(data, seed, SUBJECTS[part], only)
+    return forget_class(data, seed, store) if part == "A" else forget(data, seed, SUBJECTS[part], store, only)
 
 
-def forget_class(data: Data, seed: int) -> Figures:
+def forget_class(data: Data, seed: int, store: Store) -> Figures:
     """Train on everything, store the Fisher, then forget the class by every method."""
-    started = process_time()
-    problem = class_problem(data, seed)
-    seconds = process_time() - started
-    figures: Figures = {"pretrained": {**class_accuracies(Model(BUILD, problem.old), data), "seconds": seconds}}
+    problem = class_problem(data, seed, store)
+    figures: Figures = {"pretrained": class_accuracies(Model(BUILD, problem.old), data)}
     for name, method in METHODS.items():
         started = process_time()
         outcome = registry.unlearn(problem, method)
@@ -107,9 +107,10 @@ def forget_class(data: Data, seed: int) -> Figures:
     return figures
 
 
-def class_problem(data: Data, seed: int) -> Problem:
+def class_problem(data: Data, seed: int, store: Store) -> Problem:
     """A network trained on everything, its stored Fisher, and class 0 to be forgotten."""
-    old = train(BUILD, RECIPE, data.train, seed=seed)
+    training = Training(NETWORK, RECIPE, data.train, ("fashion-mnist", NORMALISATION), seed)
+    old = store.trained(training)
     return Problem(
         build=BUILD,
         old=old,
@@ -117,7 +118,7 @@ def class_problem(data: Data, seed: int) -> Problem:
         pattern="A",
         seed=seed,
         forget=data.train.where(data.train.labels == FORGOTTEN),
-        fisher=fisher_diagonal(network_with(BUILD, old), data.train),
+        fisher=store.fisher(training, old),
         recipe=RECIPE,
         forgotten_class=FORGOTTEN,
     )
@@ -184,6 +185,7 @@ def store(
     for name, value in ((images, figures), ("runs", runs), ("environment", began_in)):
         result[name] = {**result.get(name, {}), part: value}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    RESULT.with_suffix(".md").write_text(tables(result) + "\n")
 
 
 def _data(options: argparse.Namespace, part: str) -> Data:
@@ -210,6 +212,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--seed", nargs="+", type=int, help="only these pretrained networks, beside those stored; otherwise 0, 1 and 2"
     )
     add_data_option(parser)
+    add_cache_option(parser)
     options = parser.parse_args(arguments)
     if options.method:
         subject = SUBJECTS.get(options.part)

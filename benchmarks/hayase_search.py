@@ -24,6 +24,7 @@ from benchmarks.environment import environment
 from benchmarks.fashion import Data, add_data_option, read
 from benchmarks.feature_patterns import SUBJECTS, Trial, row, trained
 from benchmarks.hayase import class_accuracies, class_problem, gathered
+from benchmarks.store import Store, add_cache_option
 from worker import registry
 from worker.numerics.outcome import Model
 from worker.numerics.problem import Pattern, Problem
@@ -63,6 +64,12 @@ SEARCHES: Mapping[str, Search] = {
         lambda found: (found["D_r"], -found["D_f"]),
         forgets,
     ),
+    "tile.B.consistency": Search(
+        ConsistencyParams(),
+        {"label_strength": (0.3, 0.5, 0.7), "anchor_strength": (0.5, 1.0)},
+        lambda found: (found["D_f_clean"],),
+        keeps,
+    ),
     "tile.C.consistency": Search(
         ConsistencyParams(),
         {"consistency_strength": (1.0, 2.0, 4.0), "penalty_strength": (1e3, 3e3), "steps": (250, 500)},
@@ -82,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.row or SEARCHES:
         search = SEARCHES[name]
         points = [dict(zip(search.grid, values, strict=True)) for values in product(*search.grid.values())]
-        found = searched(data, name, points[:2] if options.quick else points, SEEDS[:1] if options.quick else SEEDS)
+        points, seeds = (points[:2], SEEDS[:1]) if options.quick else (points, SEEDS)
+        found = searched(data, name, points, seeds, Store(options.cache))
         print(json.dumps({name: found}))
         if not options.quick:
             rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else {}
@@ -99,17 +107,19 @@ def tested(options: argparse.Namespace, began_in: Mapping[str, Any]) -> None:
         if chosen is None:
             raise SystemExit(f"{name}: nothing is stored as chosen, search first")
         for seed in TEST_SEEDS:
-            runs += tried(data, seed, name, [chosen])[1]
+            runs += tried(data, seed, name, [chosen], Store(options.cache))[1]
             result = json.loads(RESULT.read_text())
             result["rows"][name]["test"] = {**gathered(runs), "environment": began_in}
             RESULT.write_text(json.dumps(result, indent=1) + "\n")
             print(f"{name} {chosen} {gathered(runs)}", flush=True)
 
 
-def searched(data: Data, name: str, points: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> dict[str, Any]:
+def searched(
+    data: Data, name: str, points: Sequence[Mapping[str, float]], seeds: Sequence[int], store: Store
+) -> dict[str, Any]:
     """The point of a row that is best, and what all give."""
     search = SEARCHES[name]
-    runs = [tried(data, seed, name, points) for seed in seeds]
+    runs = [tried(data, seed, name, points, store) for seed in seeds]
     deployed = _mean([before for before, _ in runs])
     found = [_mean(of_seeds) for of_seeds in zip(*(found for _, found in runs), strict=True)]
     fit = [number for number, figures in enumerate(found) if search.meets(figures, deployed)]
@@ -129,15 +139,17 @@ def validation(data: Data) -> Data:
     return Data(seen, kept.where(asked), kept.where(~asked))
 
 
-def tried(data: Data, seed: int, name: str, points: Sequence[Mapping[str, float]]) -> tuple[Figures, list[Figures]]:
+def tried(
+    data: Data, seed: int, name: str, points: Sequence[Mapping[str, float]], store: Store
+) -> tuple[Figures, list[Figures]]:
     """What the deployed model gives, and every point."""
     part, _, trial = name.partition(".")
     methods = [SEARCHES[name].method.model_copy(update=dict(point)) for point in points]
     if part == "A":
-        problem = class_problem(data, seed)
+        problem = class_problem(data, seed, store)
         before = class_accuracies(Model(problem.build, problem.old), data)
         return before, [_forgotten(problem, method, data) for method in methods]
-    problem, before = trained(data, seed, SUBJECTS[part])
+    problem, before = trained(data, seed, SUBJECTS[part], store)
     pattern: Pattern = "C" if trial.startswith("C") else "B"
     return before, [row(replace(problem, pattern=pattern), Trial(pattern, method), data, part) for method in methods]
 
@@ -158,6 +170,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     either.add_argument("--test", action="store_true", help="what is stored as chosen, on the test images")
     parser.add_argument("--row", nargs="*", choices=sorted(SEARCHES), help="only these")
     add_data_option(parser)
+    add_cache_option(parser)
     return parser.parse_args(arguments)
 
 

@@ -15,19 +15,19 @@ from PIL import Image
 from app.architectures.small_cnn import SmallCnnParams
 from app.metrics.mia_confidence import MiaConfidenceParams
 from benchmarks import arena_report, deepclean, field, random_samples
-from benchmarks.arena import Round, drawn, no_op, played, round_of
+from benchmarks.arena import Round, drawn, no_op, played, round_of, training
 from benchmarks.arena_data import GROUNDS, Data, Ground, read
-from benchmarks.arena_store import Store
 from benchmarks.arena_tables import gathered, markdown
 from benchmarks.standing import Standing, against, standing
+from benchmarks.store import Store, Training
 from worker import registry
 from worker.numerics.errors import NothingToDo
-from worker.numerics.examples import Examples, Normalisation
+from worker.numerics.examples import Normalisation
 from worker.numerics.outcome import Bench, Model, Outcome
 from worker.numerics.problem import Problem
 from worker.numerics.recipe import Recipe
 from worker.numerics.run import Quiet
-from worker.numerics.weights import Build, Weights
+from worker.numerics.weights import Weights
 
 TINY = Ground(
     "tiny",
@@ -109,9 +109,9 @@ def test_golds_never_saw_what_is_forgotten(data: Data, tmp_path: Path, scenario:
     seen: list[tuple[int, set[int]]] = []
 
     class Watched(Store):
-        def trained(self, build: Build, ground: Ground, examples: Examples, *, seed: int) -> Weights:
-            seen.append((seed, set(examples.positions.tolist())))
-            return super().trained(build, ground, examples, seed=seed)
+        def trained(self, training: Training) -> Weights:
+            seen.append((training.seed, set(training.examples.positions.tolist())))
+            return super().trained(training)
 
     problem = round_of(TINY, data, Watched(tmp_path), scenario, 1, held_out=data.report).problem
     assert problem.forget
@@ -169,19 +169,19 @@ def test_shrunk_to_nothing_it_is_training_from_the_start(rounds: dict[str, Round
 
 
 def test_a_training_is_kept(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, build = Store(tmp_path), registry.builder(TINY.network)
-    first = store.trained(build, TINY, data.train, seed=1)
+    store = Store(tmp_path)
+    first = store.trained(training(TINY, data.train, 1))
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("benchmarks.arena_store.train", never)
-    again = store.trained(build, TINY, data.train, seed=1)
+    monkeypatch.setattr("benchmarks.store.train", never)
+    again = store.trained(training(TINY, data.train, 1))
     assert all(torch.equal(t, again[name]) for name, t in first.items())
     faster = TINY._replace(recipe=Recipe(learning_rate=0.2, epochs=3, batch_size=16))
     for ground, examples, seed in ((TINY, data.train, 2), (TINY, data.report, 1), (faster, data.train, 1)):
         with pytest.raises(AssertionError, match="trained again"):
-            store.trained(build, ground, examples, seed=seed)
+            store.trained(training(ground, examples, seed))
 
 
 def test_every_command_stores_ground_by_ground(
