@@ -105,17 +105,18 @@ def perceptron(transform: str) -> Subject:
     return Subject("fashion-mnist", fashion.NORMALISATION, fashion.NETWORK, fashion.RECIPE, transform, of_perceptrons)
 
 
+def small_cnn(transform: str) -> Subject:
+    """Two convolutions and two linear layers on Fashion-MNIST."""
+    network = SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=16)
+    recipe = Recipe(learning_rate=0.05, epochs=6, batch_size=128)
+    return Subject("fashion-mnist", fashion.NORMALISATION, network, recipe, transform, of_convolutions)
+
+
 SUBJECTS: Mapping[str, Subject] = {
     "tile": perceptron("tile"),
     "line": perceptron("line"),
-    "cnn": Subject(
-        "fashion-mnist",
-        fashion.NORMALISATION,
-        SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=16),
-        Recipe(learning_rate=0.05, epochs=6, batch_size=128),
-        "tile",
-        of_convolutions,
-    ),
+    "cnn": small_cnn("tile"),
+    "cnn_line": small_cnn("line"),
     "cifar10_cnn": Subject(
         "cifar10",
         Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),

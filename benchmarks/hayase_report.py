@@ -13,6 +13,7 @@ NAMES = {
     "tile": "Fashion-MNIST, ten-layer perceptron, tile",
     "line": "Fashion-MNIST, ten-layer perceptron, line",
     "cnn": "Fashion-MNIST, small CNN, tile",
+    "cnn_line": "Fashion-MNIST, small CNN, line",
     "cifar10_cnn": "CIFAR-10, small CNN, tile",
 }
 Figures = Mapping[str, Any]
