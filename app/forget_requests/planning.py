@@ -238,7 +238,8 @@ def _named(request: ForgetRequest) -> bool:
 def _deployed(session: Session, model: Model, version: ModelVersion, dataset: Dataset) -> Deployed:
     architecture = _ARCHITECTURE.validate_python(model.architecture)
     trained = sum((dataset.counts or {}).get("train", {}).values())
-    return Deployed(architecture, trained, methods_behind(session, version))
+    optimizer = (model.recipe or {}).get("optimizer")
+    return Deployed(architecture, trained, methods_behind(session, version), optimizer)
 
 
 def _held_out(dataset: Dataset, label: int | None) -> int:

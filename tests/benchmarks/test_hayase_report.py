@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hayase import KNOWN, PAPER, gathered
-from benchmarks.hayase_report import plot, tables
+from benchmarks.hayase import KNOWN, PAPER, PARTS, gathered
+from benchmarks.hayase_report import NAMES, plot, tables
 
 CLASS = {"pretrained": {"D_f": 0.8, "D_r": 0.9}, "rld": {"D_f": 0.01, "D_r": 0.85}, "rld_paper": {"D_f": 0, "D_r": 1}}
 SETS = {"D_r": 0.7, "D_f": 0.2, "D_f_clean": 0.9, "D_r_extra": 0.5, "seconds": 9.0}
@@ -44,3 +44,7 @@ def test_the_picture_shows_every_table(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot(RESULT, tmp_path / "found.png")
     assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_part_is_left_out_of_the_tables() -> None:
+    assert set(NAMES) == set(PARTS)

@@ -363,6 +363,13 @@ def test_a_network_beyond_the_size_that_a_method_states_is_refused(lone: Rig) ->
     submit(lone, method={"name": "lcodec"})
 
 
+def test_a_training_by_adam_is_refused_by_the_method_that_unrolls_sgd(lone: Rig) -> None:
+    lone.deployed(recipe={"learning_rate": 0.1, "epochs": 2, "initial_seed": 7, "optimizer": "adam"})
+    refused = lone.post("/forget-requests", json=body(method={"name": "single_gradient"}))
+    assert "trains by Adam" in problem(refused, 422, "method_misfit", "/method")["detail"]
+    nothing_happened(lone)
+
+
 def test_gold_versions_are_ready_and_gold(lone: Rig) -> None:
     version = lone.deployed()
     gold, raw = (lone.upload(content=safetensors(fill=b"\1"), query="?role=gold").json()["id"] for _ in range(2))
