@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import FEATURE_KINDS, Kind, MethodParams, Need
+from app.core.spaces import FloatRange, IntRange, Space
 
 
 class EuKParams(MethodParams):
@@ -20,6 +21,11 @@ class EuKParams(MethodParams):
         " 2022 (EU-k)"
     )
     guarantee: ClassVar[str] = "none: only the last layers were trained anew, those below have learned from D_f"
+    space: ClassVar[Space] = {
+        "layers": IntRange(low=1, high=3),
+        "rate_factor": FloatRange(low=0.1, high=3.0, log=True),
+        "epochs": IntRange(low=2, high=30, log=True),
+    }
 
     name: Literal["eu_k"] = "eu_k"
     layers: Annotated[int, Field(title="k", ge=1, le=1000)] = 2

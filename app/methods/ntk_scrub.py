@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.core.params import Deployed, Kind, MethodParams, Need
+from app.core.spaces import Choices, FloatRange, Space
 
 
 class NtkScrubParams(MethodParams):
@@ -24,6 +25,10 @@ class NtkScrubParams(MethodParams):
         " least squares from the initial weights"
     )
     random: ClassVar[bool] = False
+    space: ClassVar[Space] = {
+        "around": Choices(values=("deployed", "initial")),
+        "ridge": FloatRange(low=1e-6, high=1.0, log=True),
+    }
 
     name: Literal["ntk_scrub"] = "ntk_scrub"
     around: Literal["initial", "deployed"] = "deployed"
