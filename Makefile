@@ -37,6 +37,7 @@ bench: $(READY) ## every benchmark, quick; `python -m benchmarks.<name>` runs on
 	$(BIN)/python -m benchmarks.deepclean --quick
 	$(BIN)/python -m benchmarks.random_samples --quick
 	$(BIN)/python -m benchmarks.field --quick
+	$(BIN)/python -m benchmarks.search --quick
 	$(BIN)/python -m benchmarks.unrolling --quick
 
 format: $(READY)
