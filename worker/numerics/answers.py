@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from worker.numerics import evaluation
+from worker.numerics import evaluation, uncertainty
 from worker.numerics.examples import Examples
 from worker.numerics.outcome import Bench, Model
 from worker.numerics.run import Run
@@ -17,10 +17,12 @@ class Answers(NamedTuple):
 
     right: Tensor  # (N,) bool, argmax f_θ(x) = y
     loss: Tensor  # (N,) float64, −log p_y in nats, at most `LARGEST_LOSS`
+    entropy: Tensor  # (N,) float64, of p in nats
+    modified_entropy: Tensor  # (N,) float64, of p and y in nats, at most `LARGEST_LOSS`
 
 
 def answers(bench: Bench, model: Model, name: str) -> Answers:
-    """The model's answers on the set of this name, kept with the bench (nine bytes a sample).
+    """The model's answers on the set of this name, kept with the bench (25 bytes a sample).
 
     Raises:
         EmptyExamples: the set is empty.
@@ -38,6 +40,10 @@ def answered(model: Model, examples: Examples, run: Run) -> Answers:
     Raises:
         EmptyExamples: there are no examples.
     """
-    logits = evaluation.logits(model, examples, run=run)
-    loss = evaluation.per_sample_loss(logits, examples.labels).clamp(max=LARGEST_LOSS)
-    return Answers(logits.argmax(1) == examples.labels, loss)
+    logits, labels = evaluation.logits(model, examples, run=run), examples.labels
+    return Answers(
+        right=logits.argmax(1) == labels,
+        loss=evaluation.per_sample_loss(logits, labels).clamp(max=LARGEST_LOSS),
+        entropy=uncertainty.entropy(logits),
+        modified_entropy=uncertainty.modified_entropy(logits, labels).clamp(max=LARGEST_LOSS),
+    )
