@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worker.intervals import Scores
 from worker.metrics.mia import attack_auc
-from worker.metrics.mia_confidence import largest_member_loss
+from worker.metrics.mia_confidence import largest_member_score
 from worker.numerics import evaluation
 from worker.numerics.draws import Draw, matched
 from worker.numerics.examples import Examples
@@ -71,7 +71,7 @@ def standing(model: Model, sets: Sets, *, seed: int) -> Standing:
 
 def predicted_member(forgotten: Scores, retained: Scores, held_out: Scores, draw: Draw) -> float:
     """Percent of D_f within the loss that best tells D_r from held-out data: `mia_confidence` on losses at hand."""
-    largest = largest_member_loss(retained[draw.members.numpy()], held_out[draw.others.numpy()])
+    largest = largest_member_score(retained[draw.members.numpy()], held_out[draw.others.numpy()])
     return 100 * float((forgotten <= largest).mean())
 
 

@@ -254,6 +254,14 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ),
     (body(audit={"metrics": [{"name": "mia"}, {"name": "mia"}]}), "invalid_request", "/audit"),
     (body(audit={"metrics": []}), "invalid_request", "/audit/metrics"),
+    *(
+        (
+            body(audit={"metrics": [{"name": "mia_confidence", "attacks": attacks}]}),
+            "invalid_request",
+            f"/audit/metrics/0/attacks{place}",
+        )
+        for attacks, place in ((["entropy", "entropy"], ""), ([], ""), (["confidence", "loss"], "/1"))
+    ),
     (body(seed=2**31), "invalid_request", "/seed"),
     (body(received_at="2026-01-31T10:00:00"), "invalid_request", "/received_at"),
     (body(received_at="2999-01-01T00:00:00Z"), "time_out_of_range", "/received_at"),
@@ -410,6 +418,28 @@ def test_a_metric_that_could_not_be_measured_is_refused_and_says_what_it_needs(
     asked = body(method={"name": "rld"}, audit={"metrics": [{"name": "accuracy"}, metric]})
     told = problem(lone.post("/forget-requests", json=asked), 422, "metric_needs_unmet", "/audit/metrics/1")
     assert why in told["errors"][0]["message"]
+    nothing_happened(lone)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [({}, ["confidence"]), ({"attacks": ["modified_entropy", "correctness"]}, ["modified_entropy", "correctness"])],
+    ids=["not asked", "asked"],
+)
+def test_the_attacks_of_mia_confidence_are_stored_in_the_order_asked_and_by_default_confidence(
+    lone: Rig, asked: dict[str, Any], kept: list[str]
+) -> None:
+    lone.deployed()
+    found = submit(lone, method={"name": "rld"}, audit={"metrics": [{"name": "mia_confidence", **asked}]})
+    assert found["audit"]["metrics"] == [{"name": "mia_confidence", "attacks": kept}]
+
+
+def test_an_attack_that_stands_twice_is_refused_by_name(lone: Rig) -> None:
+    lone.deployed()
+    metric = {"name": "mia_confidence", "attacks": ["entropy", "confidence", "entropy"]}
+    sent = body(audit={"metrics": [{"name": "accuracy"}, metric]})
+    told = problem(lone.post("/forget-requests", json=sent), 422, "invalid_request", "/audit/metrics/1/attacks")
+    assert "an attack stands twice: entropy" in told["errors"][0]["message"]
     nothing_happened(lone)
 
 
