@@ -51,9 +51,9 @@ def policy() -> str:
 def caveats(body: Mapping[str, Any]) -> list[str]:
     """What metrics warn of, each once, with the measures that it concerns."""
     measures: dict[str, dict[str, None]] = {}
-    for finding in body["findings"]:
+    for name, finding in zip(plain.names(body), body["findings"], strict=True):
         for caveat in finding["caveats"]:
-            measures.setdefault(caveat, {})[finding["measure"].replace("_", " ")] = None
+            measures.setdefault(caveat, {})[name] = None
     return [f"{', '.join(of)}: {caveat}" for caveat, of in measures.items()]
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.domain.findings import BY_ATTACK, USUAL_ATTACKS, to_be_told_apart
+
 Body = Mapping[str, Any]
 """`ReportBody`, as it was signed."""
 
@@ -97,6 +99,13 @@ MEASURES = {
     "forgetting_quality": "how alike many runs of the method and many retrainings answer D_f; 0: each sample tells",
     "challenge_score": "forgetting quality times the accuracies kept on D_r and held-out data, relative to retraining",
 }
+ATTACKS = {
+    "confidence": "the attacker takes samples for training data of whose class the model is sure",
+    "correctness": "the attacker takes samples for training data that are answered rightly",
+    "entropy": "the attacker takes samples for training data that are answered surely, rightly or not",
+    "modified_entropy": "the attacker takes samples for training data that are answered surely and rightly",
+}
+"""Of measures that several attacks give."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,8 @@ class Statement:
 
 def statements(body: Body) -> list[Statement]:
     """The findings that somebody outside the field can make sense of, the forgotten data first."""
-    found = {(f["measure"], f["on"]): f for f in body["findings"]}
+    usual = [f for f in body["findings"] if f["measure"] not in BY_ATTACK or f["attack_feature"] in USUAL_ATTACKS]
+    found = {(f["measure"], f["on"]): f for f in usual}
     order = [("accuracy", on) for on in ACCURACIES] + [*SAID_OF.get(body["asked"]["kind"], SAID_OF_OTHERS)]
     return [_statement(found[key], body) for key in order if key in found]
 
@@ -168,7 +178,7 @@ def findings_table(body: Body) -> list[list[str]]:
     """Every finding, number by number."""
     return [
         [
-            f["measure"].replace("_", " "),
+            name,
             f["on"],
             f"{f['n']:,}",
             number(f["before"]),
@@ -177,16 +187,32 @@ def findings_table(body: Body) -> list[list[str]]:
             f"{number(f['gold']['mean'])} ± {number(f['gold']['std'])}" if f["gold"] else "none",
             OUTCOMES[f["outcome"]],
         ]
-        for f in body["findings"]
+        for name, f in zip(names(body), body["findings"], strict=True)
     ]
 
 
+def names(body: Body) -> list[str]:
+    """What each finding is of: the measure, and the attack where it does not go without saying."""
+    apart = _to_be_told_apart(body)
+    words = ((f["measure"], f["attack_feature"]) for f in body["findings"])
+    return [
+        f"{measure} ({attack})".replace("_", " ") if measure in apart else measure.replace("_", " ")
+        for measure, attack in words
+    ]
+
+
+def _to_be_told_apart(body: Body) -> frozenset[str]:
+    return to_be_told_apart((f["measure"], f["attack_feature"]) for f in body["findings"])
+
+
 def glossary(body: Body) -> list[tuple[str, str]]:
-    """What the measures and the sets of the table are."""
-    measures = {f["measure"]: None for f in body["findings"]}
+    """What the measures, the attacks and the sets of the table are."""
+    measures, apart = {f["measure"]: None for f in body["findings"]}, _to_be_told_apart(body)
+    attacks = {f["attack_feature"]: None for f in body["findings"] if f["measure"] in apart}
     sets = {f["on"]: None for f in body["findings"]}
     return [
         *((name.replace("_", " "), MEASURES[name]) for name in measures if name in MEASURES),
+        *((name.replace("_", " "), ATTACKS[name]) for name in attacks if name in ATTACKS),
         *((name, SETS[name]) for name in sets if name in SETS),
     ]
 

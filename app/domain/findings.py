@@ -1,10 +1,16 @@
 """Findings and their judgement, as they stand in a report."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 Outcome = Literal["pass", "fail", "inconclusive", "not_judged"]
+
+BY_ATTACK = frozenset({"predicted_member", "efficacy"})
+"""Measures that one audit may have several findings of, one for each attack; no claim is about them."""
+USUAL_ATTACKS = frozenset({None, "confidence"})
+"""What such a measure is of unless something else is said."""
 
 
 class Gold(BaseModel):
@@ -56,6 +62,7 @@ class Finding(BaseModel):
     direction: Literal["higher", "lower", "gold"]
     """Which way is better; `gold`: the closer to a retrained model the better."""
     attack_feature: str | None
+    """What the attacker goes by; it tells findings of the same metric, measure and set apart."""
     n: int
     """Samples the number rests on."""
     seed: int
@@ -84,3 +91,8 @@ class Finding(BaseModel):
     """Samples from which the claim can be made with 80 % power; None: no number of them, or it is not judged."""
     margin: float | None = None
     """How far the number may lie from what never having seen the data would show."""
+
+
+def to_be_told_apart(found: Iterable[tuple[str, str | None]]) -> frozenset[str]:
+    """The measures beside which a reader must see the attack, from the measures and attacks of an audit."""
+    return frozenset(measure for measure, attack in found if measure in BY_ATTACK and attack not in USUAL_ATTACKS)

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.patches import Patch
 
-from app.domain.findings import Finding
+from app.domain.findings import Finding, to_be_told_apart
 from worker.figures.kinds import Numbers, Plot
 from worker.figures.style import COLOURS, INK, MODELS, NAMES, SETS, canvas, svg_of
 from worker.intervals import wilson
@@ -37,7 +37,8 @@ def accuracies(findings: Sequence[Finding]) -> Plot | None:
 def attacks(findings: Sequence[Finding]) -> Plot | None:
     """How well attackers do."""
     shown = [f for f in findings if f.measure in ATTACKS]
-    rows = [_row(f, ATTACKS[f.measure]) for f in shown]
+    apart = to_be_told_apart((f.measure, f.attack_feature) for f in shown)
+    rows = [_row(f, _attack(f) if f.measure in apart else ATTACKS[f.measure]) for f in shown]
     return _plot(
         "attacks",
         "What attackers find out",
@@ -46,6 +47,10 @@ def attacks(findings: Sequence[Finding]) -> Plot | None:
         rows,
         chance=0.5,
     )
+
+
+def _attack(finding: Finding) -> str:
+    return f"{ATTACKS[finding.measure]}\n({str(finding.attack_feature).replace('_', ' ')} attack)"
 
 
 def _row(finding: Finding, label: str) -> dict[str, Any]:

@@ -69,6 +69,58 @@ def test_every_measure_and_set_of_the_table_is_explained() -> None:
     assert explained.keys() == {"accuracy", "attack auc", "forget", "retain"}
 
 
+def by_attacks(*attacks: str) -> dict[str, Any]:
+    """A report with the pair of findings of each attack, each with shares of its own."""
+    return body(
+        findings=[
+            finding(
+                measure, attack_feature=attack, after=share if measure == "efficacy" else 1 - share, caveats=("few",)
+            )
+            for share, attack in zip((0.1, 0.2, 0.3, 0.4), attacks, strict=False)
+            for measure in ("predicted_member", "efficacy")
+        ]
+    )
+
+
+def test_findings_by_several_attacks_name_theirs_wherever_they_stand(home: Home) -> None:  # noqa: ARG001
+    document = by_attacks("confidence", "correctness", "entropy", "modified_entropy")
+    names = ["confidence", "correctness", "entropy", "modified entropy"]
+    rows = [f"{measure} ({name})" for name in names for measure in ("predicted member", "efficacy")]
+    assert [row[0] for row in plain.findings_table(document)] == rows
+    assert html.caveats(document) == [f"{', '.join(rows)}: few"]
+    assert plain.glossary(document)[2:6] == [
+        (name, plain.ATTACKS[attack]) for name, attack in zip(names, plain.ATTACKS, strict=True)
+    ]
+    page = html.render(document).decode()
+    for row in rows:
+        assert f"<td>{row}</td>" in page
+    assert pdf.render(document).startswith(b"%PDF-")
+
+
+def test_an_attack_other_than_by_confidence_is_named_though_it_is_the_only_one() -> None:
+    assert plain.names(by_attacks("entropy")) == ["predicted member (entropy)", "efficacy (entropy)"]
+
+
+def test_by_confidence_alone_a_report_reads_as_before() -> None:
+    document = by_attacks("confidence")
+    assert plain.names(document) == ["predicted member", "efficacy"]
+    assert html.caveats(document) == ["predicted member, efficacy: few"]
+    assert [name for name, _ in plain.glossary(document)] == ["predicted member", "efficacy", "forget"]
+
+
+def test_in_plain_words_only_the_attack_by_confidence_is_told() -> None:
+    for attacks in (("confidence", "entropy"), ("entropy", "confidence")):
+        document = by_attacks(*attacks)
+        (share,) = (
+            f["after"]
+            for f in document["findings"]
+            if (f["measure"], f["attack_feature"]) == ("predicted_member", "confidence")
+        )
+        (told,) = plain.statements(document)
+        assert told.sentence.startswith(f"An attacker takes {plain.of_100(share)} of 100 forgotten pictures")
+    assert plain.statements(by_attacks("entropy", "correctness")) == []
+
+
 def test_every_finding_of_the_signed_body_stands_in_the_page(home: Home) -> None:  # noqa: ARG001
     page = html.render(with_figure()).decode()
     for f in body()["findings"]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from app.domain.findings import Finding
+from app.metrics.mia_confidence import MiaConfidenceParams
 from tests.worker.figures.conftest import FORGET, METRICS, TEST
 from worker import registry
 from worker.figures import bars, classes, losses, weights
@@ -75,6 +76,22 @@ def test_the_bars_are_the_findings(drawn: dict[str, Any], tmp_path: Path, bench:
         assert row["values"] == {"before": f.before, "no_op": f.no_op, "after": f.after, "gold": f.gold.mean}
         assert row["intervals"]["after"] == list(f.interval)
         assert all(low <= row["values"][model] <= high for model, (low, high) in row["intervals"].items())
+
+
+def test_bars_of_several_attacks_name_theirs(bench: Bench) -> None:
+    def labels(*attacks: str) -> list[str]:
+        params = MiaConfidenceParams.model_validate({"attacks": attacks})
+        plot = bars.attacks([reported(f, seed=1) for f in registry.measure(bench, params)])
+        assert plot is not None
+        assert b"<svg" in plot.draw(json.loads(json.dumps(dict(plot.numbers))))
+        return [row["label"] for row in plot.numbers["rows"]]
+
+    assert labels("confidence") == ["taken for training data"]
+    assert labels("modified_entropy") == ["taken for training data\n(modified entropy attack)"]
+    assert labels("confidence", "entropy") == [
+        "taken for training data\n(confidence attack)",
+        "taken for training data\n(entropy attack)",
+    ]
 
 
 def test_the_curves_have_the_areas_that_they_state(drawn: dict[str, Any], tmp_path: Path) -> None:  # noqa: ARG001
