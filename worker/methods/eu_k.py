@@ -56,11 +56,13 @@ def eu_k(problem: Problem, params: EuKParams) -> Outcome:
         descend(
             network, examples, objective, plan, seed=seed, run=problem.run, phase="head", only=only, train_mode=True
         )
+    weights = dict(network.named_parameters())
     facts = {
         "samples": len(examples),
         "epochs": plan.epochs,
         "learning_rate": plan.learning_rate,
-        "selected_fraction": sum(fresh[n].numel() for n in names) / sum(t.numel() for t in fresh.values()),
+        "selected_fraction": sum(w.numel() for n, w in weights.items() if n in names)
+        / sum(w.numel() for w in weights.values()),
         "features_stored": int(stored),
     }
     return Outcome(changed(problem.old, weights_of(network)), facts)

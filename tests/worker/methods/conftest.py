@@ -31,6 +31,12 @@ def build(seed: int) -> nn.Module:
         return nn.Sequential(nn.Linear(FEATURES, 12), nn.Tanh(), nn.Linear(12, CLASSES))
 
 
+def build_with_statistics(seed: int) -> nn.Module:
+    """The same with BatchNorm between its layers."""
+    with drawn_from(seed):
+        return nn.Sequential(nn.Linear(FEATURES, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Linear(12, CLASSES))
+
+
 def cloud(seed: int, n: int, first: int = 0) -> TensorExamples:
     """n points around the centre of their class."""
     generator = torch.Generator().manual_seed(seed)
@@ -59,7 +65,7 @@ def recorded(build: Build, recipe: Recipe, examples: Examples, *, seed: int) -> 
     return old, recorder.recorded
 
 
-def made(pattern: Pattern) -> Problem:
+def made(pattern: Pattern, build: Build = build) -> Problem:
     training = cloud(1, 120)
     asked = training.labels == 0
     if pattern != "A":
@@ -85,6 +91,13 @@ def made(pattern: Pattern) -> Problem:
     )
 
 
+def scattered(problem: Problem) -> Problem:
+    """The model of pattern A, which is to forget samples of every class."""
+    training = cloud(1, 120)
+    asked = training.positions % 4 == 0
+    return replace(problem, forget=training.where(asked), retain=training.where(~asked), forgotten_class=None)
+
+
 def in_shards(problem: Problem) -> Problem:
     """The same data, learned by two networks in shards."""
     assert problem.forget
@@ -101,3 +114,11 @@ def in_shards(problem: Problem) -> Problem:
 def problems() -> dict[Pattern, Problem]:
     """One problem for each pattern. Frozen; a test that must not share `run` replaces it."""
     return {"A": made("A"), "B": made("B"), "C": made("C")}
+
+
+@pytest.fixture(scope="session")
+def with_statistics() -> dict[Pattern, Problem]:
+    """The same for a network with BatchNorm, under a decay that moves every weight that is free to move."""
+    recipe = replace(RECIPE, weight_decay=0.1)
+    patterns: tuple[Pattern, ...] = ("A", "B")
+    return {pattern: replace(made(pattern, build_with_statistics), recipe=recipe) for pattern in patterns}

@@ -51,6 +51,20 @@ def test_stored_features_give_the_weights_that_the_whole_network_gives(
         torch.testing.assert_close(quick.weights[name], theta, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("allowed", [0, 1 << 30])
+def test_statistics_below_the_head_are_bit_identical_stored_features_or_not(
+    with_statistics: dict[Pattern, Problem], monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    problem = with_statistics["A"]
+    monkeypatch.setattr(module, "FEATURE_BYTES", allowed)
+
+    outcome = eu_k(problem, EuKParams(layers=1))
+
+    moved = {name for name, old in problem.old.items() if not torch.equal(outcome.weights[name], old)}
+    assert moved == {"3.weight", "3.bias"}
+    assert outcome.facts["selected_fraction"] == 39 / 147
+
+
 def test_all_layers_again_is_retraining(problems: dict[Pattern, Problem]) -> None:
     problem = problems["A"]
     assert problem.retain

@@ -29,6 +29,16 @@ def test_what_matters_to_d_f_is_exactly_zero_and_the_rest_moves(problems: dict[P
     assert any((outcome.weights[name] != problem.old[name])[~mask].any() for name, mask in masks.items())
 
 
+def test_zero_is_zero_for_good_beside_a_batch_norm(with_statistics: dict[Pattern, Problem]) -> None:
+    problem = with_statistics["A"]
+    weights = [name for name, _ in problem.build(0).named_parameters()]
+
+    outcome = fisher_masking(problem, FisherMaskingParams(fraction=0.3))
+
+    assert sum(int((outcome.weights[name] == 0).sum()) for name in weights) == outcome.facts["selected"] == 44
+    assert not torch.equal(outcome.weights["1.running_mean"], problem.old["1.running_mean"])
+
+
 def test_a_class_is_forgotten_and_the_others_are_not(problems: dict[Pattern, Problem]) -> None:
     problem = problems["A"]
     assert problem.forget
