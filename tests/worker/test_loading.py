@@ -156,6 +156,39 @@ def test_held_out_samples_are_given_to_who_needs_them_and_measured_on_by_nobody(
         assert not set(examples.positions.tolist()) & set(range(1300, 1310))
 
 
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("samples", {}),
+        ("class", {"label": 3}),
+        ("backdoor", {"transform": {"name": "tile"}}),
+        ("leakage", {"mask": {"rectangles": [RECTANGLE]}, "transform": {"name": "tile"}}),
+    ],
+)
+def test_what_is_forgotten_kept_held_out_and_measured_on_have_no_sample_in_common(
+    registered: Registered, kind: str, target: dict[str, Any]
+) -> None:
+    index, held_out = registered.data.index, slice(1300, 1340)
+    index["validation"][held_out], index["test"][held_out] = True, False
+    asked = (index["train"] & (index["labels"] == 3)).nonzero().flatten()
+    forget = asked[: len(asked) if kind == "class" else 20].tolist()
+    gone = [p for p in range(40) if p not in forget]
+    case = registered.case(forget=forget, gone=gone, kind=kind, target=target)
+    case.request.method = {"name": "scrub", "rewind": True}
+
+    problem = problem_of(case, Quiet())
+    sets = {name: set(examples.positions.tolist()) for name, examples in sets_of(case, problem).items()}
+
+    assert problem.held_out is not None
+    apart = [sets[name] for name in ("forget", "retain", "test", "test_forget") if name in sets]
+    apart += [set(gone), set(problem.held_out.positions.tolist())]
+    assert all(apart)
+    assert sum(map(len, apart)) == len(set.union(*apart))
+    assert ("test_forget" in sets) is (kind == "class")
+    for derived, of in {"forget_clean": "forget", "retain_extra": "retain", "test_extra": "test"}.items():
+        assert sets.get(derived, sets[of]) == sets[of]
+
+
 def test_a_request_for_every_sample_of_a_class_is_none_for_the_class(registered: Registered) -> None:
     """How much is forgotten says nothing about what was asked."""
     index = registered.data.index
