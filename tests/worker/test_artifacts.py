@@ -1,16 +1,20 @@
 """Artifacts are used only if they are what they were."""
 
+import json
+from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from app.core.digests import sha256_of
 from app.core.errors import Invalid
 from worker import artifacts
 from worker.numerics.fisher import Fisher
+from worker.numerics.weights import network_with, weights_of
 
 
 def saved(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
@@ -47,6 +51,35 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(
     with pytest.raises(Invalid) as refused:
         read(saved(tmp_path / "w.safetensors", tensors), nn.Linear(3, 2))
     assert refused.value.code == code
+
+
+def in_order(path: Path, tensors: Mapping[str, Tensor]) -> Path:
+    """A file whose header and content are in the order of the dictionary, where `save_file` has one of its own."""
+    header, content = dict[str, object](), b""
+    for name, tensor in tensors.items():
+        part = tensor.numpy().tobytes()
+        where = [len(content), len(content) + len(part)]
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": where}
+        content += part
+    head = json.dumps(header).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + content)
+    return path
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_the_order_of_the_tensors_in_a_file_does_not_matter(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """Both layers have the same shapes: by order, each could get the other's weights."""
+
+    def build(_seed: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
+
+    net = build(0)
+    found = list(weights_of(net).items())
+    path = in_order(tmp_path / "w.safetensors", dict(found[place] for place in order))
+
+    weights = artifacts.read_weights(path, sha256=sha256_of(path), skeleton=build(1))
+
+    assert torch.equal(network_with(build, weights)(torch.eye(2)), net(torch.eye(2)))
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,18 @@ def test_initial_weights_are_drawn_once_and_networks_share_nothing() -> None:
     assert not other.training
 
 
+def test_weights_are_matched_by_name_whatever_their_order() -> None:
+    """Both layers have the same shapes: by order, each would get the other's weights."""
+
+    def build(_seed: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
+
+    network, inputs = build(0), torch.eye(2)
+    backwards = dict(reversed(list(weights_of(network).items())))
+
+    assert torch.equal(network_with(build, backwards)(inputs), network(inputs))
+
+
 def test_the_relative_change_is_that_of_all_real_tensors_together() -> None:
     old = {"a": torch.tensor([3.0]), "b": torch.tensor([[4.0]]), "batches": torch.tensor(7)}
     new = {"a": torch.tensor([3.0]), "b": torch.tensor([[5.0]]), "batches": torch.tensor(900)}
