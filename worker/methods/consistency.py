@@ -132,6 +132,7 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
         batch_size=chosen.batch_size,
         momentum=params.momentum,
         clip=params.clip,
+        lower={"clip": params.clip},
         steps=chosen.steps,
         optimizer="sgd" if params.surrogates == "augmented" else "adam",
         schedule="constant" if params.surrogates == "augmented" else "cosine",

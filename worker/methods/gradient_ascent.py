@@ -53,6 +53,7 @@ def gradient_ascent(problem: Problem, params: GradientAscentParams) -> Outcome:
         batch_size=params.batch_size,
         momentum=params.momentum,
         clip=params.clip,
+        lower={"clip": params.clip},
         steps=params.steps,
     )
     steps = descend(network, forget, ascent, plan, seed=problem.seed, run=problem.run, phase="forget", until=forgotten)

@@ -46,7 +46,9 @@ def neggrad_plus(problem: Problem, params: NeggradPlusParams) -> Outcome:
     usual_alpha, usual_factor = SCATTERED if scattered else COHERENT
     alpha = params.retain_strength or usual_alpha
     factor = params.rate_factor or usual_factor
-    plan: Plan = replace(fine_tuning(recipe, rate_factor=factor, epochs=params.epochs), clip=params.clip)
+    plan: Plan = replace(
+        fine_tuning(recipe, rate_factor=factor, epochs=params.epochs), clip=params.clip, lower={"clip": params.clip}
+    )
 
     def objective(network: nn.Module, retain: Batch, forget: Batch) -> Tensor:
         return alpha * cross_entropy(network, retain) - (1 - alpha) * cross_entropy(network, forget)

@@ -67,6 +67,7 @@ def noisy_finetune(problem: Problem, params: NoisyFinetuneParams) -> Outcome:
         momentum=0.0,
         weight_decay=walk.decay,
         clip=walk.clip,
+        lower={"clip": walk.clip},
         steps=walk.steps,
         noise=sigma,
     )

@@ -69,11 +69,12 @@ def scrub(problem: Problem, params: ScrubParams) -> Outcome:
             labels + params.distillation_strength * distance(network, batch) if params.distillation_strength else labels
         )
 
+    lower = {"clip": params.clip}
     kept_by_epoch: list[Weights] = []
     for epoch in range(params.epochs):
         rate = params.rate_factor * recipe.learning_rate * (1 + cos(pi * epoch / params.epochs)) / 2
         plan = replace(Plan.of(recipe), learning_rate=rate, epochs=1, schedule="constant")
-        ascent = replace(plan, batch_size=params.forget_batch_size, weight_decay=0.0, clip=params.clip)
+        ascent = replace(plan, batch_size=params.forget_batch_size, weight_decay=0.0, clip=params.clip, lower=lower)
         for step, feed, objective, how in (("max", forget, leave, ascent), ("min", retain, follow, plan)):
             if step == "max" and not 1 <= epoch <= params.max_epochs:
                 continue

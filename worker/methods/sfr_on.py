@@ -64,6 +64,7 @@ def sfr_on(problem: Problem, params: SfrOnParams) -> Outcome:
         batch_size=recipe.batch_size,
         momentum=0.0,
         clip=params.clip,
+        lower={"clip": params.clip},
         steps=params.ascent_steps,
     )
 

@@ -1,7 +1,7 @@
 """`descend`: the only training loop in the house."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice
 from math import ceil, cos, isfinite, pi
 from time import monotonic
@@ -21,6 +21,11 @@ from worker.numerics.weights import Weights
 
 CHECKPOINT_SECONDS = 10.0
 SQUARES, TINY = 0.999, 1e-8  # β₂ and ε of Adam
+GIVEN = (
+    "no step was taken yet, so check the data and the weights that it began with; if an earlier phase made these,"
+    " lower the learning rate there"
+)
+"""What to do about a loss that the plan has no part in."""
 
 Feed = Examples | tuple[Examples, ...]
 """What the steps are made of. Several sets must be equally long and go in lock-step: batch k of each has the same
@@ -30,6 +35,9 @@ Objective = Callable[..., Tensor]
 """`objective(network, batch)`, or `objective(network, batch, clean_batch, ...)` with one batch of each set of the feed,
 to a scalar loss. It may draw from torch's global generator (random labels, augmentation): that is seeded anew for every
 step from the seed and the step's number."""
+
+Penalty = Literal["implicit", "explicit"]
+"""How steps take an anchor's term; see `Anchor`."""
 
 Until = Callable[[nn.Module, float], bool]
 """Asked before every step with the network and the loss of the step's batch; yes ends the descent there."""
@@ -50,6 +58,8 @@ class Plan:
     sparsity: float = 0.0  # α of the first step in α‖θ‖₁, falling linearly to 0
     noise: float = 0.0  # σ of the Gaussian noise that every weight gets after every step
     optimizer: Literal["sgd", "adam"] = "sgd"
+    lower: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
+    """What a caller may lower besides the learning rate, by parameter of the method; said when the descent diverges."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
@@ -87,7 +97,7 @@ class Anchor:
     old: Weights  # θ_old
     fisher: Mapping[str, Tensor]  # F, by parameter name
     strength: float  # λ
-    penalty: Literal["implicit", "explicit"] = "implicit"
+    penalty: Penalty = "implicit"
 
 
 @dataclass
@@ -190,7 +200,7 @@ def descend(
         EmptyExamples: a set is empty.
         Misfit: sets of different lengths; masks or anchor that do not fit the network.
         NothingToDo: the masks leave no parameter to move, or the plan no step.
-        NonFinite: a loss, or a weight at the end, is not finite.
+        NonFinite: a loss, or a weight at the end, is not finite; says at which step, and what to lower.
         Cancelled: by the run.
     """
     run = run or Quiet()
@@ -200,22 +210,25 @@ def descend(
     moving = _moving(network, only, anchor)
     if not moving or total < 1:
         raise NothingToDo("no parameter is left to move, or no step to take: widen the selection or the plan")
-    _warn_of_instability(moving, plan, anchor, run, phase)
+    unstable = _instability(moving, plan, anchor)
+    if unstable is not None:
+        run.note(f"{phase}_warning", unstable)
     held = _held_buffers(network, only)
     _set_modes(network, only, train_mode=train_mode)
     bound = bound_to(repr(plan), train_mode, network.state_dict(), *sets, only, *_bound_of(anchor))
     facts: dict[str, Fact] = {"seed": str(seed), "total": total, "bound": bound}
     done = _restore(run.saved(phase), network, moving, facts)
     started = kept_at = monotonic()
+    last: float | None = None  # loss
     with drawn_from(seed):
         for step, batches in _steps(sets, plan, seed, range(done, total), per_epoch):
             torch.default_generator.manual_seed(derived(seed, "step", step))
             loss = objective(network, *batches)
-            if not isfinite(loss.item()):
-                raise NonFinite(
-                    f"the loss is {loss.item()} at step {step + 1} of {phase!r}: lower the learning rate, or clip"
-                )
-            if until is not None and until(network, loss.item()):
+            last = loss.item()
+            if not isfinite(last):
+                told = _remedy(plan, unstable) if step else GIVEN
+                raise NonFinite(f"the loss is {last} at step {step + 1} of {phase!r}: {told}")
+            if until is not None and until(network, last):
                 break
             gradients = torch.autograd.grad(
                 loss, [m.theta for m in moving.values()], allow_unused=True, materialize_grads=True
@@ -237,9 +250,7 @@ def descend(
                 run.save(phase, _checkpoint(network, moving, {**facts, "done": done}))
                 kept_at = monotonic()
     network.eval()
-    for name, tensor in network.state_dict().items():
-        if not tensor.isfinite().all():
-            raise NonFinite(f"{name!r} is not finite after {phase!r}: lower the learning rate, or clip the gradient")
+    _refuse_lost(network, f"after step {done} of {phase!r}", last, _remedy(plan, unstable))
     return done
 
 
@@ -318,21 +329,37 @@ def _clipped(gradients: tuple[Tensor, ...], moving: Mapping[str, _Moving], clip:
     return masked if norm <= clip else [g * (clip / norm) for g in masked]
 
 
-def _warn_of_instability(
-    moving: Mapping[str, _Moving], plan: Plan, anchor: Anchor | None, run: Run, phase: str
-) -> None:
+def _instability(moving: Mapping[str, _Moving], plan: Plan, anchor: Anchor | None) -> str | None:
+    """How far explicit steps are beyond their bound, and what brings them back; None if they are stable."""
     if anchor is None or anchor.penalty == "implicit":
-        return
+        return None
     largest = max(
         float((m.pull if m.mask is None else m.pull[m.mask]).max()) for m in moving.values() if m.pull is not None
     )
     speed, bound = plan.learning_rate * largest, 2 * (1 + plan.momentum)
-    if speed >= bound:
-        run.note(
-            f"{phase}_warning",
-            f"explicit penalty is unstable: 2·lr·λ·max F = {speed:.3g} is not below 2(1+momentum) = {bound:.3g};"
-            " use the implicit one",
-        )
+    if speed < bound:
+        return None
+    return (
+        f"explicit penalty is unstable: 2·lr·λ·max F = {speed:.3g} is not below 2(1+momentum) = {bound:.3g}, with"
+        f" lr = {plan.learning_rate:g} and λ = {anchor.strength:g}; lower penalty_strength below"
+        f" {anchor.strength * bound / speed:.3g}, or use the implicit penalty"
+    )
+
+
+def _remedy(plan: Plan, unstable: str | None = None) -> str:
+    """What to lower after a step, with the values in force: a penalty beyond its bound, or what makes steps long."""
+    if unstable is not None:
+        return unstable
+    knobs = {"the learning rate": plan.learning_rate, **plan.lower}
+    return f"lower {' or '.join(f'{name} ({value:g})' for name, value in knobs.items())}"
+
+
+def _refuse_lost(network: nn.Module, when: str, last: float | None, remedy: str) -> None:
+    """NonFinite, if a weight is not finite; a later attempt that had no step left to take does not know the loss."""
+    told = "" if last is None else f", whose loss was {last:.4g}"
+    for name, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise NonFinite(f"{name!r} is not finite {when}{told}: {remedy}")
 
 
 def _bound_of(anchor: Anchor | None) -> tuple[Part, ...]:

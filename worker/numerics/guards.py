@@ -15,14 +15,18 @@ def changed(old: Weights, new: Weights) -> Weights:
 
     Raises:
         Misfit: names or shapes differ.
-        NonFinite: a NaN or an infinity; the tensor is named.
+        NonFinite: a NaN or an infinity; the tensor is named. Only of a closed form: `descend` refuses it with step and
+            loss.
         NothingToDo: every tensor is bit for bit the old one.
     """
     if old.keys() != new.keys() or any(old[name].shape != tensor.shape for name, tensor in new.items()):
         raise Misfit("the method returned tensors of other names or shapes than it was given")
     for name, tensor in new.items():
-        if not tensor.isfinite().all():
-            raise NonFinite(f"{name} is not finite after the method: lower the learning rate or the forget strength")
+        if lost := int((~tensor.isfinite()).sum()):
+            raise NonFinite(
+                f"{lost} of {tensor.numel()} entries of {name} are not finite after the method: it was asked for a"
+                " change that float32 cannot hold; ask for a smaller one, or take another method"
+            )
     if all(torch.equal(old[name], tensor) for name, tensor in new.items()):
         raise NothingToDo("the method changed no weight: raise its learning rate, epochs or fraction")
     return new

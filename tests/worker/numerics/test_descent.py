@@ -1,6 +1,8 @@
 """The training loop: what moves, what must not, and that it can be repeated."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -341,7 +343,7 @@ def held(penalty: str, strength: float, run: Recorder) -> Point:
     anchor = Anchor(weights_of(Point(0.0)), {"theta": torch.ones(1)}, strength, penalty)  # type: ignore[arg-type]
 
     def nothing(p: Point, _batch: Batch) -> Tensor:
-        return 0 * p.theta.sum()
+        return 0 * p.theta.sum()  # NaN once θ is infinite
 
     descend(point, examples(1), nothing, Plan(0.1, steps=300), seed=0, anchor=anchor, run=run)
     return point
@@ -364,9 +366,18 @@ def test_explicit_steps_are_stable_below_the_bound_and_say_nothing() -> None:
 
 def test_explicit_steps_beyond_the_bound_warn_and_diverge() -> None:
     run = Recorder()
-    with pytest.raises(NonFinite):
+    with pytest.raises(NonFinite, match=r"the loss is \S+ at step \d+ of 'descend': explicit penalty") as caught:
         held("explicit", 20.0, run)
-    assert "implicit" in str(run.notes["descend_warning"])
+    bound = r"2·lr·λ·max F = 4 is not below 2\(1\+momentum\) = 3.8, with lr = 0.1 and λ = 20"
+    assert re.search(f"{bound}; lower penalty_strength below 19, or use the implicit penalty$", str(caught.value))
+    assert str(run.notes["descend_warning"]) in str(caught.value)
+
+
+@pytest.mark.parametrize(("penalty", "strength"), [("explicit", 18.0), ("implicit", 20.0)])
+def test_a_penalty_within_its_bound_is_not_to_blame(penalty: str, strength: float) -> None:
+    anchor = Anchor(weights_of(Point(0.0)), {"theta": torch.ones(1)}, strength, penalty)  # type: ignore[arg-type]
+    with pytest.raises(NonFinite, match=r"lower the learning rate \(0\.1\)$"):
+        descend(Point(10.0), examples(1), climbing, Plan(0.1, steps=300), seed=0, anchor=anchor)
 
 
 def test_an_anchor_without_a_parameter_is_an_error() -> None:
@@ -465,19 +476,47 @@ def test_a_short_run_keeps_no_checkpoint() -> None:
     assert run.kept == {}
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_step() -> None:
+def climbing(p: Point, _batch: Batch) -> Tensor:
+    """−θ⁴: the higher, the steeper."""
+    return -(p.theta**4).sum()
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (Plan(0.5, steps=50), r"lower the learning rate \(0\.5\)$"),
+        (Plan(0.5, steps=50, clip=1e30), r"lower the learning rate \(0\.5\)$"),  # the recipe's
+        (Plan(0.5, steps=50, clip=1e30, lower={"clip": 1e30}), r"lower the learning rate \(0\.5\) or clip \(1e\+30\)$"),
+    ],
+)
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_what_can_be_lowered(plan: Plan, told: str) -> None:
+    with pytest.raises(NonFinite, match=rf"the loss is -inf at step [2-9] of 'descend': {told}"):
+        descend(Point(1.0), examples(1), climbing, plan, seed=0)
+
+
+def test_before_the_first_step_the_plan_is_not_to_blame() -> None:
     data = examples(8)
     data.raw[5] = torch.nan
-    with pytest.raises(NonFinite, match="step 1 of 'descend'"):
+    with pytest.raises(NonFinite, match="the loss is nan at step 1 of 'descend': no step was taken yet, so check the"):
         descend(network(), data, cross_entropy, PLAN, seed=0)
 
 
-def test_weights_that_are_not_finite_at_the_end_are_named() -> None:
+def test_weights_that_are_not_finite_at_the_end_are_named_with_step_and_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descent, "CHECKPOINT_SECONDS", 0.0)
+    run, plan = Recorder(), Plan(1e10, steps=1)
+
     def steep(p: Point, _batch: Batch) -> Tensor:
         return p.theta.sum() * 1e38
 
-    with pytest.raises(NonFinite, match="'theta'"):
-        descend(Point(1.0), examples(1), steep, Plan(1e10, steps=1), seed=0)
+    whose_loss = r"'theta' is not finite after step 1 of 'descend', whose loss was 1e\+38: lower the learning rate \(1e"
+    with pytest.raises(NonFinite, match=whose_loss):
+        descend(Point(1.0), examples(1), steep, plan, seed=0, run=run)
+    with pytest.raises(NonFinite, match="'theta' is not finite after step 1 of 'descend': lower"):
+        descend(Point(1.0), examples(1), steep, plan, seed=0, run=run)  # nothing is left to do: it has no loss
+
+
+def test_what_can_be_lowered_is_no_part_of_what_a_checkpoint_is_bound_to() -> None:
+    assert repr(replace(PLAN, lower={"clip": 1.0})) == repr(PLAN)
 
 
 def test_no_examples_and_no_steps_are_errors() -> None:
