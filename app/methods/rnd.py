@@ -24,7 +24,7 @@ class RndParams(MethodParams):
     name: Literal["rnd"] = "rnd"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5
     penalty_strength: Annotated[float, Field(title="λ_KL", ge=0)] = 1e5
-    """How strongly the Fisher diagonal holds each weight where it was."""
+    """How strongly the Fisher diagonal holds each weight where it was; at 0 nothing does, and none need be stored."""
     forget_strength: Annotated[float, Field(title="λ_f", gt=0)] = 1.0
     """Weight of the forgetting loss."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -34,6 +34,7 @@ class RndParams(MethodParams):
     """Implicit steps are stable for every λ_KL; explicit ones only while 2·lr·λ·max F < 2(1+momentum)."""
 
     def needs(self, kind: Kind) -> frozenset[Need]:
-        """D_f and the stored Fisher; D_f,clean too for patterns B and C."""
+        """D_f, and the stored Fisher unless λ_KL is 0; D_f,clean too for patterns B and C."""
         clean = {Need.FORGET_CLEAN} if kind in FEATURE_KINDS else set()
-        return frozenset({Need.FORGET, Need.FISHER} | clean)
+        hold = {Need.FISHER} if self.penalty_strength else set()
+        return frozenset({Need.FORGET} | clean | hold)

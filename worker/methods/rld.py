@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from app.methods.rld import RldParams
-from worker.numerics.descent import Anchor, Plan
+from worker.numerics.descent import Plan
 from worker.numerics.examples import Batch
 from worker.numerics.labels import random_labels
 from worker.numerics.outcome import Outcome
@@ -34,5 +34,6 @@ def rld(problem: Problem, params: RldParams) -> Outcome:
         forgetting,
         plan,
         forget_strength=params.forget_strength,
-        anchor=lambda fisher: Anchor(problem.old, fisher.diagonal(), params.penalty_strength, params.penalty),
+        penalty_strength=params.penalty_strength,
+        penalty=params.penalty,
     )

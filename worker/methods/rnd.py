@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from app.methods.rnd import RndParams
-from worker.numerics.descent import Anchor, Plan
+from worker.numerics.descent import Plan
 from worker.numerics.examples import Batch
 from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Problem
@@ -34,7 +34,8 @@ def rnd(problem: Problem, params: RndParams) -> Outcome:
         forgetting,
         plan,
         forget_strength=params.forget_strength,
-        anchor=lambda fisher: Anchor(problem.old, fisher.diagonal(), params.penalty_strength, params.penalty),
+        penalty_strength=params.penalty_strength,
+        penalty=params.penalty,
     )
 
 

@@ -17,6 +17,7 @@ from app.methods.consistency import ConsistencyParams
 from app.methods.deepclean import DeepCleanParams
 from app.methods.retrain import RetrainParams
 from app.methods.rld import RldParams
+from app.methods.rnd import RndParams
 from app.methods.sisa import SisaParams
 from app.methods.truncation import TruncationParams
 
@@ -113,6 +114,13 @@ def test_auto_waits_for_a_fisher_diagonal_on_its_way(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", sorted(SCATTERED))
 def test_auto_forgets_scattered_samples_without_any_fisher_diagonal(kind: Kind) -> None:
     assert _names(choose(None, kind, _stock(Need.RECIPE, pending=True))) == ["finetune", "eu_k", "retrain"]
+
+
+@pytest.mark.parametrize("asked", [RldParams, RndParams])
+def test_a_method_that_holds_nothing_waits_for_no_fisher_diagonal(asked: type[RldParams] | type[RndParams]) -> None:
+    assert _names(choose(asked(penalty_strength=0), Kind.CLASS, _stock(pending=True)))
+    with pytest.raises(Conflict):
+        choose(asked(), Kind.CLASS, _stock(pending=True))
 
 
 @pytest.mark.parametrize("kind", list(Kind))

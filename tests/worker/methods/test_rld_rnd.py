@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from app.core.params import MethodParams
+from app.core.params import Kind, MethodParams, Need
 from app.methods.rld import RldParams
 from app.methods.rnd import RndParams
 from worker import registry
@@ -85,6 +85,34 @@ def test_a_stronger_hold_moves_less(problems: dict[Pattern, Problem], asked: typ
         return sum(float((new[name] - problem.old[name]).square().sum()) for name in new)
 
     assert moved(1e4) < moved(1.0) / 2
+
+
+@pytest.mark.parametrize("asked", [RldParams, RndParams])
+@pytest.mark.parametrize("pattern", ["A", "B"])
+def test_without_a_hold_no_fisher_is_needed(
+    problems: dict[Pattern, Problem], asked: type[RldParams] | type[RndParams], pattern: Pattern
+) -> None:
+    params = asked(penalty_strength=0, epochs=1)
+    bare = replace(problems[pattern], fisher=None)
+
+    facts = registry.unlearn(bare, params).facts
+
+    assert not any(Need.FISHER in params.needs(kind) for kind in Kind)
+    assert all(Need.FISHER in asked(penalty_strength=1e-9).needs(kind) for kind in Kind)
+    assert facts.keys() == {"epochs", "forget_samples"}
+    with pytest.raises(EmptyExamples, match="stored Fisher"):
+        registry.unlearn(bare, asked(penalty_strength=1e-9))
+
+
+@pytest.mark.parametrize("asked", [RldParams, RndParams])
+def test_no_hold_is_where_ever_weaker_ones_lead(
+    problems: dict[Pattern, Problem], asked: type[RldParams] | type[RndParams]
+) -> None:
+    weak, none = (
+        registry.unlearn(problems["A"], asked(learning_rate=0.01, penalty_strength=s, epochs=3, batch_size=16)).weights
+        for s in (1e-30, 0.0)
+    )
+    assert all(torch.equal(weak[name], none[name]) for name in none)
 
 
 @pytest.mark.parametrize("params", [RldParams(learning_rate=1e-30), RndParams(learning_rate=1e-30)])
