@@ -228,7 +228,13 @@ def test_too_few_samples_for_any_verdict_do_not_climb_to_retraining(api: Api) ->
             {"kind": "samples", "sample_ids": ids(2, 0, 3)},
             {"name": "rld", "learning_rate": 1.0, "penalty_strength": 0, "epochs": 500, "forget_strength": 1e30},
             "non_finite",
-            r"the loss is (nan|inf) at step \d+ of '.*': lower the learning rate",
+            r"the loss is (nan|inf) at step \d+ of '.*': lower the learning rate \(1\) or forget_strength \(1e\+30\)$",
+        ),
+        (
+            {"kind": "samples", "sample_ids": ids(3, 6, 9)},
+            {"name": "rld", "penalty": "explicit", "penalty_strength": 1e9, "epochs": 100},
+            "non_finite",
+            r"the loss is nan at step \d+ of 'forget': explicit .*; lower penalty_strength below \S+, or use the impl",
         ),
         (
             {"kind": "samples", "sample_ids": ids(2, 0, 3)},
@@ -242,8 +248,14 @@ def test_too_few_samples_for_any_verdict_do_not_climb_to_retraining(api: Api) ->
             "forgets_too_much",
             r"780 of \d+ samples are to be forgotten",
         ),
+        (
+            {"kind": "samples", "sample_ids": ids(COMMON_CLASS, 0, 780)},
+            {"name": "neggrad_plus"},
+            "forgets_too_much",
+            r"D_f has 780 samples and just \d+ are kept: retrain instead, or forget less",
+        ),
     ],
-    ids=["diverges", "selects nothing", "most of the data"],
+    ids=["diverges", "penalty beyond its bound", "selects nothing", "most of the data", "more than is kept"],
 )
 def test_what_cannot_work_fails_with_what_to_do_and_leaves_all_as_it_was(
     api: Api, target: dict[str, Any], method: dict[str, Any], code: str, detail: str
@@ -276,6 +288,14 @@ def test_a_penalty_beyond_its_bound_is_a_warning_in_the_report(api: Api) -> None
     body = api.report(request)["body"]
     assert "explicit penalty is unstable" in body["method_facts"]["rung_1_rld.forget_warning"]
     assert any(sentence.startswith("Warning: explicit penalty is unstable") for sentence in body["summary"])
+
+
+def test_a_method_that_only_learns_what_is_kept_forgets_more_than_that(api: Api) -> None:
+    target = {"kind": "samples", "dataset": "records", "sample_ids": ids(COMMON_CLASS, 0, 780)}
+    method = {"name": "finetune", "epochs": 1}
+    request = api.forget(model="sorter", version=upload_again(api), target=target, method=method, audit=QUICK_AUDIT)
+    sizes = api.report(request)["body"]["sizes"]
+    assert sizes["forget"] == 780 > sizes["retain"]
 
 
 def test_selecting_every_weight_is_said(api: Api) -> None:
