@@ -145,4 +145,4 @@ def check_deltas(deltas: Deltas, initial: Weights, weights: Weights, network: nn
 
 
 def _parameters(network: nn.Module) -> Tensor:
-    return flat(network.state_dict(), network)
+    return flat(network.state_dict(), network).cpu()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from worker.numerics.binding import Part, bound_to
+from worker.numerics.device import beside, seed_draws, working
 from worker.numerics.errors import EmptyExamples, Misfit, NonFinite, NothingToDo
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.randomness import derived, drawn_from
@@ -130,7 +131,7 @@ class _Moving:
                 v.div_(1 + rate * self.pull)
         moved = self.theta - rate * v
         if plan.noise:
-            moved.add_(torch.randn_like(moved), alpha=plan.noise)
+            moved.add_(torch.randn_like(moved, device="cpu").to(moved.device), alpha=plan.noise)
         self.theta.copy_(moved if self.mask is None else torch.where(self.mask, moved, self.theta))
 
     def rate(self, g: Tensor, rate: float, plan: Plan, number: int) -> float | Tensor:
@@ -154,6 +155,7 @@ class _Moving:
         return scale / ((self.square / (1 - SQUARES**number)).sqrt() + TINY)
 
 
+@working
 def descend(
     network: nn.Module,
     feed: Feed,
@@ -221,8 +223,8 @@ def descend(
     started = kept_at = monotonic()
     last: float | None = None  # loss
     with drawn_from(seed):
-        for step, batches in _steps(sets, plan, seed, range(done, total), per_epoch):
-            torch.default_generator.manual_seed(derived(seed, "step", step))
+        for step, batches in _steps(network, sets, plan, seed, range(done, total), per_epoch):
+            seed_draws(derived(seed, "step", step))
             loss = objective(network, *batches)
             last = loss.item()
             if not isfinite(last):
@@ -268,12 +270,17 @@ def steps_per_epoch(sets: tuple[Examples, ...], batch_size: int, *, train_mode: 
 
 
 def _steps(
-    sets: tuple[Examples, ...], plan: Plan, seed: int, wanted: range, per_epoch: int
+    network: nn.Module, sets: tuple[Examples, ...], plan: Plan, seed: int, wanted: range, per_epoch: int
 ) -> Iterator[tuple[int, tuple[Batch, ...]]]:
-    """The wanted steps with their batches; every epoch has an order of its own, the same for all sets."""
+    """The wanted steps with their batches; every epoch has an order of its own, the same for all sets.
+
+    The network only says where the batches go.
+    """
     for epoch in count(wanted.start // per_epoch):
         orders = (torch.Generator().manual_seed(derived(seed, "epoch", epoch)) for _ in sets)
-        feeds = (s.batches(plan.batch_size, generator=order) for s, order in zip(sets, orders, strict=True))
+        feeds = (
+            beside(network, s.batches(plan.batch_size, generator=order)) for s, order in zip(sets, orders, strict=True)
+        )
         for step, batches in enumerate(islice(zip(*feeds, strict=True), per_epoch), epoch * per_epoch):
             if step >= wanted.stop:
                 return
@@ -293,12 +300,13 @@ def _moving(network: nn.Module, only: Mapping[str, Tensor] | None, anchor: Ancho
         if only is not None and (mask is None or not mask.any()):
             continue
         theta.requires_grad_(True)  # noqa: FBT003 - torch's own signature
-        moving[name] = _Moving(theta, None if mask is None or mask.all() else mask, torch.zeros_like(theta))
+        held = None if mask is None or mask.all() else mask.to(theta.device)
+        moving[name] = _Moving(theta, held, torch.zeros_like(theta))
         if anchor is not None:
             if any(name not in part or part[name].shape != theta.shape for part in (anchor.fisher, anchor.old)):
                 raise Misfit(f"the anchor has no {name!r} of shape {tuple(theta.shape)}")
-            moving[name].pull = (2 * anchor.strength * anchor.fisher[name]).to(theta.dtype)
-            moving[name].old = anchor.old[name].to(theta.dtype)
+            moving[name].pull = (2 * anchor.strength * anchor.fisher[name]).to(theta)
+            moving[name].old = anchor.old[name].to(theta)
     return moving
 
 
@@ -307,7 +315,7 @@ def _held_buffers(network: nn.Module, only: Mapping[str, Tensor] | None) -> list
     if only is None:
         return []
     frozen = {name: only.get(name, torch.zeros_like(b, dtype=torch.bool)) for name, b in network.named_buffers()}
-    return [(b, frozen[name], b.clone()) for name, b in network.named_buffers()]
+    return [(b, frozen[name].to(b.device), b.clone()) for name, b in network.named_buffers()]
 
 
 def _set_modes(network: nn.Module, only: Mapping[str, Tensor] | None, *, train_mode: bool) -> None:
@@ -370,7 +378,7 @@ def _checkpoint(network: nn.Module, moving: Mapping[str, _Moving], facts: Mappin
     weights = {f"weights.{name}": tensor.detach() for name, tensor in network.state_dict().items()}
     velocities = {f"velocity.{name}": m.velocity for name, m in moving.items()}
     squares = {f"square.{name}": m.square for name, m in moving.items() if m.square is not None}
-    return {**weights, **velocities, **squares}, facts
+    return {name: tensor.cpu() for name, tensor in {**weights, **velocities, **squares}.items()}, facts
 
 
 def _restore(
@@ -384,5 +392,5 @@ def _restore(
     for name, m in moving.items():
         m.velocity.copy_(tensors[f"velocity.{name}"])
         if (square := tensors.get(f"square.{name}")) is not None:
-            m.square = square.clone()
+            m.square = square.to(m.velocity.device, copy=True)
     return int(found["done"])

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from worker.numerics.device import beside, device
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.examples import Examples
 from worker.numerics.outcome import Model
@@ -32,12 +33,12 @@ def logits(
     run = run or Quiet()
     if not len(examples):
         raise EmptyExamples("there are no examples to evaluate on")
-    network = network_with(model.build, model.weights)
+    network = network_with(model.build, model.weights).to(device())
     answers: list[Tensor] = []
     done = 0
     with torch.no_grad():
-        for batch in examples.batches(at_once(batch_size)):
-            answers.append(network(batch.inputs))
+        for batch in beside(network, examples.batches(at_once(batch_size))):
+            answers.append(network(batch.inputs).cpu())
             done += len(batch.labels)
             run.progress(phase, done, len(examples), "samples")
     result = torch.cat(answers)

@@ -37,8 +37,8 @@ class Normalisation:
         if not inputs.is_floating_point():  # words are names: there is nothing between two of them
             return inputs if self.vocabulary is None else bucketed(inputs, self.vocabulary)
         rest = (1,) * (inputs.dim() - 2)
-        mean = torch.tensor(self.mean, dtype=inputs.dtype).view(1, -1, *rest)
-        std = torch.tensor(self.std, dtype=inputs.dtype).view(1, -1, *rest)
+        mean = torch.tensor(self.mean, dtype=inputs.dtype).view(1, -1, *rest).to(inputs.device)
+        std = torch.tensor(self.std, dtype=inputs.dtype).view(1, -1, *rest).to(inputs.device)
         return (inputs - mean) / std
 
 

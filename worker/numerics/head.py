@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from worker.numerics.device import beside, working
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
 from worker.numerics.run import Run
@@ -40,6 +41,7 @@ class Head(NamedTuple):
         return torch.cat([features, *ones], 1).double()
 
 
+@working
 def head_of(network: nn.Module, examples: Examples) -> Head:
     """The linear layer whose output is the answer, found by running two examples through.
 
@@ -49,7 +51,7 @@ def head_of(network: nn.Module, examples: Examples) -> Head:
     """
     if not len(examples):
         raise EmptyExamples("there are no examples to run through the network")
-    batch = next(examples.at(torch.arange(min(2, len(examples)))).batches(2))
+    batch = next(beside(network, examples.at(torch.arange(min(2, len(examples)))).batches(2)))
     logits, calls = _watched(network, batch.inputs)
     name, answer = calls[-1][0], calls[-1][2]
     if answer.dim() != 2 or not torch.equal(answer, logits):
@@ -63,6 +65,7 @@ def head_of(network: nn.Module, examples: Examples) -> Head:
     return Head(dot + "weight", dot + "bias" if dot + "bias" in names else None)
 
 
+@working
 def head_inputs(network: nn.Module, head: Head, examples: Examples, *, run: Run, phase: str) -> Tensor:
     """What the head is given for every example, in order, with a 1 at the end for its bias.
 
@@ -71,9 +74,9 @@ def head_inputs(network: nn.Module, head: Head, examples: Examples, *, run: Run,
     """
     name, found = head.weight.removesuffix("weight").removesuffix("."), list[Tensor]()
     done = 0
-    for batch in examples.batches(at_once(BATCH)):
+    for batch in beside(network, examples.batches(at_once(BATCH))):
         _, calls = _watched(network, batch.inputs)
-        found.append(head.inputs(next(given for called, given, _ in calls if called == name)))
+        found.append(head.inputs(next(given for called, given, _ in calls if called == name)).cpu())
         done += len(batch.labels)
         run.progress(phase, done, len(examples), "samples")
     return torch.cat(found)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.numerics.descent import Objective
+from worker.numerics.device import beside, working
 from worker.numerics.errors import EmptyExamples, NonFinite
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.randomness import derived
@@ -17,6 +18,7 @@ STEPS = 200
 TOLERANCE = 1e-4
 
 
+@working
 def top_eigenvalue(
     network: nn.Module,
     examples: Examples,
@@ -82,11 +84,11 @@ def hessian_product(
         network: in eval mode.
         examples: N ≥ 1.
         objective: a mean over the batch.
-        vector: v, a tensor for each parameter that requires a gradient, shaped like it.
+        vector: v, a tensor for each parameter that requires a gradient, shaped like it and where it is.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     total = [torch.zeros_like(p) for p in parameters]
-    for batch in examples.batches(at_once(BATCH_SIZE)):
+    for batch in beside(network, examples.batches(at_once(BATCH_SIZE))):
         share = len(batch.labels) / len(examples)
         for summed, part in zip(total, _of_batch(network, batch, objective, parameters, vector), strict=True):
             summed.add_(part, alpha=share)

@@ -17,4 +17,4 @@ def random_labels(labels: Tensor, classes: int, *, include_true: bool) -> Tensor
     Returns:
         u, `(B,)`.
     """
-    return (labels + torch.randint(0 if include_true else 1, classes, labels.shape)) % classes
+    return (labels + torch.randint(0 if include_true else 1, classes, labels.shape).to(labels.device)) % classes

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from worker.numerics.device import beside, working
 from worker.numerics.errors import Misfit
 from worker.numerics.examples import Examples, TensorExamples
 from worker.numerics.run import Quiet, Run
@@ -53,12 +54,13 @@ def halves(network: nn.Module, names: set[str]) -> Halves | None:
     return Halves(network[:first], network[first:])
 
 
+@working
 def seen_through(trunk: nn.Module, examples: Examples, *, run: Run | None = None) -> TensorExamples:
     """The examples with what the trunk makes of their inputs, in eval mode, as inputs: `(N, *features)`, in memory."""
     run, features, done = run or Quiet(), [], 0
     with torch.no_grad():
-        for batch in examples.batches(at_once(BATCH)):
-            features.append(trunk(batch.inputs))
+        for batch in beside(trunk, examples.batches(at_once(BATCH))):
+            features.append(trunk(batch.inputs).cpu())
             done += len(batch.labels)
             run.progress("features", done, len(examples), "samples")
     return TensorExamples(torch.cat(features), examples.labels, examples.positions)

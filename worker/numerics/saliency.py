@@ -4,12 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from worker.numerics.device import beside, working
 from worker.numerics.errors import EmptyExamples, NonFinite
 from worker.numerics.examples import Examples
 from worker.numerics.run import Quiet, Run
 from worker.numerics.thrift import at_once
 
 
+@working
 def mean_gradient(
     network: nn.Module, examples: Examples, *, batch_size: int = 512, run: Run | None = None, phase: str = "gradient"
 ) -> dict[str, Tensor]:
@@ -39,7 +41,7 @@ def mean_gradient(
     parameters = dict(network.named_parameters())
     sums = {name: torch.zeros_like(theta, dtype=torch.float64) for name, theta in parameters.items()}
     done = 0
-    for batch in examples.batches(at_once(batch_size)):
+    for batch in beside(network, examples.batches(at_once(batch_size))):
         loss = cross_entropy(network(batch.inputs), batch.labels, reduction="sum")
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         for total, g in zip(sums.values(), gradients, strict=True):
@@ -48,4 +50,4 @@ def mean_gradient(
         run.progress(phase, done, len(examples), "samples")
     if not all(total.isfinite().all() for total in sums.values()):
         raise NonFinite("the gradient is not finite: the deployed weights or the data hold a NaN or an infinity")
-    return {name: total / done for name, total in sums.items()}
+    return {name: (total / done).cpu() for name, total in sums.items()}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy
 
+from worker.numerics.device import place_of, working
 from worker.numerics.examples import Normalisation
 from worker.numerics.run import Run
 from worker.numerics.surrogates import augmented, moved, surrogates
@@ -29,6 +30,7 @@ class Pool:
         return self.inputs[torch.multinomial(self.weights, n, replacement=True)]
 
 
+@working
 def surrogate_pool(
     old: nn.Module, normalisation: Normalisation, sources: Tensor, size: int, *, varied: bool, seen: int, run: Run
 ) -> Pool:
@@ -53,7 +55,7 @@ def surrogate_pool(
         n = min(BATCH, size - start)
         z = _varied(old, normalisation, sources, n) if varied and sources.dim() == 4 else surrogates(sources, n)
         with torch.no_grad():
-            answers.append(old(normalisation(z)).argmax(1))
+            answers.append(old(normalisation(z).to(place_of(old))).argmax(1).cpu())
         parts.append(z)
         run.progress("surrogates", start + n, size, "surrogates")
     return Pool(torch.cat(parts), balanced(torch.cat(answers), seen))
@@ -76,17 +78,19 @@ def attacked(old: nn.Module, normalisation: Normalisation, images: Tensor) -> Te
     Args:
         old: f_old.
         normalisation: from raw inputs to its.
-        images: `(B, C, H, W)` in [0, 1].
+        images: `(B, C, H, W)` in [0, 1], on the CPU.
 
     Returns:
-        The same shape, in [0, 1].
+        The same shape, in [0, 1], on the CPU.
 
     Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, 2018 (PGD).
     """
+    here = place_of(old)
+    images = images.to(here)
     with torch.no_grad():
         answers = old(normalisation(images))
     classes = answers.shape[1]
-    wanted = (answers.argmax(1) + torch.randint(1, max(classes, 2), (len(images),))) % classes
+    wanted = (answers.argmax(1) + torch.randint(1, max(classes, 2), (len(images),)).to(here)) % classes
     low, high = (images - RADIUS).clamp(min=0), (images + RADIUS).clamp(max=1)
     z = images
     for _ in range(STEPS):
@@ -94,7 +98,7 @@ def attacked(old: nn.Module, normalisation: Normalisation, images: Tensor) -> Te
         (gradient,) = torch.autograd.grad(cross_entropy(old(normalisation(z)), wanted), z)
         smooth = avg_pool2d(gradient, 3, stride=1, padding=1)
         z = torch.minimum(torch.maximum(z.detach() - RADIUS / 4 * smooth.sign(), low), high)
-    return z
+    return z.cpu()
 
 
 def _varied(old: nn.Module, normalisation: Normalisation, sources: Tensor, n: int) -> Tensor:

@@ -24,8 +24,8 @@ Build = Callable[[int], nn.Module]
 
 
 def weights_of(network: nn.Module) -> Weights:
-    """A detached copy of every parameter and buffer, by name: no later step of the network can change it."""
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    """A detached copy on the CPU of every parameter and buffer, by name: no later step of the network changes it."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
 
 
 def network_with(build: Build, weights: Weights) -> nn.Module:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from worker.numerics.binding import bound_to
+from worker.numerics.device import device, place_of
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
 from worker.numerics.fisher.accumulator import Accumulator
@@ -74,12 +75,12 @@ def fisher_diagonal(
         raise EmptyExamples("a Fisher diagonal needs at least one example")
     if any(module.training for module in network.modules()):
         raise Misfit("the Fisher diagonal is that of the network in eval mode: call eval() first")
-    if torch.cuda.is_available():
-        network = deepcopy(network).to("cuda")
+    if (here := device()).type != "cpu":
+        network = deepcopy(network).to(here)
     first = next(examples.batches(min(total, SAMPLES)))
     accumulator = Accumulator(network, first.inputs, first.labels)
     batch_size = batch_size or _fitting(network, first.inputs)
-    may = total >= batch_size and not torch.cuda.is_available()
+    may = total >= batch_size and here.type == "cpu"
     if may and fusing_pays(network, first.inputs, total) if compiled is None else compiled:
         full = next(examples.batches(batch_size))
         accumulator.fuse(full.inputs, full.labels)
@@ -141,9 +142,8 @@ def _fitting(network: nn.Module, inputs: Tensor) -> int:
 def floats_of(network: nn.Module, inputs: Tensor) -> int:
     """How many numbers the operations on one sample give back, at least 1."""
     counting = _Counting()
-    device = next(network.parameters()).device
     with torch.no_grad(), counting:
-        network(inputs[:1].to(device))
+        network(inputs[:1].to(place_of(network)))
     return max(counting.floats, 1)
 
 
