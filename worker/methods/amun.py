@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from app.methods.amun import AmunParams
 from worker.numerics.concatenation import concatenated
 from worker.numerics.descent import descend
+from worker.numerics.device import beside, working
 from worker.numerics.errors import EmptyExamples, NothingToDo
 from worker.numerics.examples import Examples, TensorExamples
 from worker.numerics.finetuning import fine_tuning, kept, outnumbered
@@ -63,6 +64,7 @@ def amun(problem: Problem, params: AmunParams) -> Outcome:
     )
 
 
+@working
 def closest(network: nn.Module, forget: Examples, params: AmunParams, *, run: Run) -> tuple[TensorExamples, float]:
     """D_A, with the positions of the samples that it comes from, and its mean distance from them.
 
@@ -73,7 +75,7 @@ def closest(network: nn.Module, forget: Examples, params: AmunParams, *, run: Ru
     """
     normalise = forget.normalisation
     found, labels, positions, lengths, done = [], [], [], [], 0
-    for x, y, position in forget.unnormalised().batches(BATCH):
+    for x, y, position in beside(network, forget.unnormalised().batches(BATCH)):
         z = x.clone()
         with torch.no_grad():
             answers = network(normalise(x)).argmax(1)
@@ -91,10 +93,10 @@ def closest(network: nn.Module, forget: Examples, params: AmunParams, *, run: Ru
             with torch.no_grad():
                 answers[right] = network(normalise(z[right])).argmax(1)
         fooled = answers != y
-        found.append(z[fooled])
-        labels.append(answers[fooled])
-        positions.append(position[fooled])
-        lengths.append((z - x)[fooled].flatten(1).norm(dim=1))
+        found.append(z[fooled].cpu())
+        labels.append(answers[fooled].cpu())
+        positions.append(position[fooled.cpu()])
+        lengths.append((z - x)[fooled].flatten(1).norm(dim=1).cpu())
         done += len(y)
         run.progress("attack", done, len(forget), "samples")
     if not sum(map(len, labels)):

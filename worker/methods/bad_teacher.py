@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from app.methods.bad_teacher import BadTeacherParams
 from worker.numerics.concatenation import concatenated
 from worker.numerics.descent import Plan, descend
+from worker.numerics.device import at_work
 from worker.numerics.distillation import distillation
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.finetuning import kept, outnumbered
@@ -55,9 +56,10 @@ def bad_teacher(problem: Problem, params: BadTeacherParams) -> Outcome:
         schedule="cosine",
         optimizer="adam",
     )
-    steps = descend(
-        network, taught, objective, plan, seed=problem.seed, run=problem.run, phase="forget", train_mode=True
-    )
+    with at_work(competent, ignorant):
+        steps = descend(
+            network, taught, objective, plan, seed=problem.seed, run=problem.run, phase="forget", train_mode=True
+        )
     return Outcome(
         felt(problem, changed(problem.old, weights_of(network)), forget),
         {"steps": steps, "forget_samples": len(forget), "retain_samples": len(share)},

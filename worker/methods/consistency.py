@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from app.core.params import Kind
 from app.methods.consistency import ConsistencyParams
 from worker.numerics.descent import Anchor, Plan, descend
+from worker.numerics.device import at_work, place_of
 from worker.numerics.errors import EmptyExamples, Misfit, NothingToDo
 from worker.numerics.evaluation import logits
 from worker.numerics.examples import Batch, Change, Examples, Normalisation
@@ -48,9 +49,12 @@ class Teacher:
     draw: Callable[[int], Tensor]  # n to z, raw, (n, *S)
 
     def lesson(self, n: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Network inputs z then T(z), `(2n, *S)`; the centred old answers to z, `(n, C)`; the old features of z."""
+        """Network inputs z then T(z), `(2n, *S)`; the centred old answers to z, `(n, C)`; the old features of z.
+
+        z is made on the CPU; all of this is where the old network is.
+        """
         z = self.draw(n)
-        inputs = self.normalisation(torch.cat([z, self.transform(z)]))
+        inputs = self.normalisation(torch.cat([z, self.transform(z)])).to(place_of(self.network))
         with torch.no_grad():
             answers, features = with_features(self.network, inputs[:n])
             return inputs, centred(answers), features
@@ -137,17 +141,18 @@ def consistency(problem: Problem, params: ConsistencyParams) -> Outcome:
         optimizer="sgd" if params.surrogates == "augmented" else "adam",
         schedule="constant" if params.surrogates == "augmented" else "cosine",
     )
-    descend(
-        network,
-        feed,
-        objective,
-        plan,
-        seed=problem.seed,
-        run=problem.run,
-        phase="forget",
-        anchor=anchor,
-        only=begun.only,
-    )
+    with at_work(old):
+        descend(
+            network,
+            feed,
+            objective,
+            plan,
+            seed=problem.seed,
+            run=problem.run,
+            phase="forget",
+            anchor=anchor,
+            only=begun.only,
+        )
     return Outcome(
         changed(problem.old, weights_of(network)),
         {
@@ -261,7 +266,7 @@ def _agreement(problem: Problem, teacher: Teacher, network: nn.Module) -> float:
     Raises:
         NothingToDo: T(z) = z for all of them.
     """
-    with drawn_from(derived(problem.seed, "agreement")), torch.no_grad():
+    with drawn_from(derived(problem.seed, "agreement")), torch.no_grad(), at_work(teacher.network, network):
         inputs, old, _ = teacher.lesson(AUDITED)
         if torch.equal(*inputs.chunk(2)):
             raise NothingToDo("T leaves every surrogate as it is: nothing can be learned from it")

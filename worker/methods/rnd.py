@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from app.methods.rnd import RndParams
 from worker.numerics.descent import Plan
+from worker.numerics.device import at_work
 from worker.numerics.examples import Batch
 from worker.numerics.outcome import Outcome
 from worker.numerics.problem import Problem
@@ -29,14 +30,15 @@ def rnd(problem: Problem, params: RndParams) -> Outcome:
         return distance(network(batch.inputs), taught)
 
     plan = Plan(params.learning_rate, epochs=params.epochs, batch_size=params.batch_size, momentum=params.momentum)
-    return forget_selectively(
-        problem,
-        forgetting,
-        plan,
-        forget_strength=params.forget_strength,
-        penalty_strength=params.penalty_strength,
-        penalty=params.penalty,
-    )
+    with at_work(teacher):
+        return forget_selectively(
+            problem,
+            forgetting,
+            plan,
+            forget_strength=params.forget_strength,
+            penalty_strength=params.penalty_strength,
+            penalty=params.penalty,
+        )
 
 
 def distance(logits: Tensor, taught: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from app.methods.scrub import ScrubParams
 from worker.numerics.descent import Plan, descend
+from worker.numerics.device import at_work
 from worker.numerics.distillation import distillation
 from worker.numerics.errors import EmptyExamples
 from worker.numerics.evaluation import logits
@@ -78,16 +79,17 @@ def scrub(problem: Problem, params: ScrubParams) -> Outcome:
         for step, feed, objective, how in (("max", forget, leave, ascent), ("min", retain, follow, plan)):
             if step == "max" and not 1 <= epoch <= params.max_epochs:
                 continue
-            descend(
-                network,
-                feed,
-                objective,
-                how,
-                seed=derived(problem.seed, "scrub", step, epoch),
-                run=problem.run,
-                phase=f"{step}_{epoch + 1}",
-                train_mode=step == "min",
-            )
+            with at_work(teacher):
+                descend(
+                    network,
+                    feed,
+                    objective,
+                    how,
+                    seed=derived(problem.seed, "scrub", step, epoch),
+                    run=problem.run,
+                    phase=f"{step}_{epoch + 1}",
+                    train_mode=step == "min",
+                )
         if held_out is not None or epoch + 1 == params.epochs:
             kept_by_epoch.append(weights_of(network))
     new, facts = kept_by_epoch[-1], dict[str, Fact]()

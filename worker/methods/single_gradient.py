@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from app.methods.single_gradient import SingleGradientParams
+from worker.numerics.device import beside, working
 from worker.numerics.errors import EmptyExamples, Misfit
 from worker.numerics.examples import Examples
 from worker.numerics.guards import changed
@@ -74,6 +75,7 @@ def rate_of_a_sample(recipe: Recipe) -> float:
     return recipe.epochs * mean_rate / (recipe.batch_size * (1 - recipe.momentum))
 
 
+@working
 def summed_gradients(network: nn.Module, examples: Examples, recipe: Recipe, *, run: Run) -> dict[str, Tensor]:
     """Σ ∇ℓ over the examples, by parameter name, in the parameters' precision.
 
@@ -85,11 +87,11 @@ def summed_gradients(network: nn.Module, examples: Examples, recipe: Recipe, *, 
     objective, parameters = objective_of(recipe), dict(network.named_parameters())
     sums = {name: torch.zeros_like(theta) for name, theta in parameters.items()}
     done = 0
-    for batch in examples.batches(at_once(BATCH_SIZE)):
+    for batch in beside(network, examples.batches(at_once(BATCH_SIZE))):
         loss = len(batch.labels) * objective(network, batch)
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         for name, g in zip(parameters, found, strict=True):
             sums[name].add_(g)
         done += len(batch.labels)
         run.progress("gradient", done, len(examples), "samples")
-    return sums
+    return {name: total.cpu() for name, total in sums.items()}
