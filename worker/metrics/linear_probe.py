@@ -11,6 +11,7 @@ from app.metrics.linear_probe import LinearProbeParams
 from worker.estimates import Estimate, distance, share
 from worker.intervals import wilson
 from worker.numerics.concatenation import concatenated
+from worker.numerics.device import beside, device
 from worker.numerics.examples import Examples
 from worker.numerics.features import with_features
 from worker.numerics.outcome import Bench, Finding, Model
@@ -89,12 +90,12 @@ def _recognised(bench: Bench, model: Model, lesson: Examples) -> Estimate | None
 
 def _features(model: Model, examples: Examples) -> Tensor | None:
     """What the last linear layer is given, `(N, features)`."""
-    network = network_with(model.build, model.weights)
+    network = network_with(model.build, model.weights).to(device())
     seen = []
     with torch.no_grad():
-        for batch in examples.batches(512):
+        for batch in beside(network, examples.batches(512)):
             _, layers = with_features(network, batch.inputs)
             if not layers:
                 return None
-            seen.append(layers[-1])
+            seen.append(layers[-1].cpu())
     return torch.cat(seen)

@@ -9,6 +9,7 @@ from app.metrics.relearn import RelearnParams
 from worker.numerics.answers import answers
 from worker.numerics.concatenation import concatenated
 from worker.numerics.descent import Plan, descend
+from worker.numerics.device import beside
 from worker.numerics.examples import Batch, Examples
 from worker.numerics.outcome import Bench, Finding, Model
 from worker.numerics.randomness import derived
@@ -96,5 +97,6 @@ def _steps(
 
 
 def _accuracy(network: nn.Module, batch: Batch) -> float:
+    (asked,) = beside(network, [batch])
     with torch.no_grad():
-        return float((network(batch.inputs).argmax(1) == batch.labels).double().mean())
+        return float((network(asked.inputs).argmax(1) == asked.labels).double().mean())
