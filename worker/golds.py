@@ -19,6 +19,7 @@ from worker import artifacts, registry
 from worker.comparison import check_independent
 from worker.ladder import Noting, kept
 from worker.loading import Case, answering
+from worker.numerics.device import device_name
 from worker.numerics.outcome import Model as Answering
 from worker.numerics.problem import Problem
 from worker.numerics.run import Run
@@ -74,7 +75,7 @@ def environment() -> Environment:
         unlearnd=version_of("unlearnd"),
         python=platform.python_version(),
         torch=torch.__version__,
-        device="cpu",
+        device=device_name(),
         threads=torch.get_num_threads(),
     )
 

@@ -21,11 +21,13 @@ from app.methods.retrain import RetrainParams
 from app.models import golds
 from app.tables import AuditReport, ForgetRequest, GoldModel, Job, Model, ModelVersion
 from app.tables.base import utcnow
+from tests.worker.elsewhere import elsewhere
 from tests.worker.test_search import Rig, rig
 from tests.worker.test_stages import Try, submit
 from tests.worker.test_stages import attempt as carry_out
 from worker import registry, run_job
 from worker.channel import Order
+from worker.golds import environment
 from worker.loading import build_of, weights_of
 from worker.pipeline import STORIES
 
@@ -33,6 +35,12 @@ __all__ = ["rig"]
 
 BASE = "mv_" + "0" * 32
 METRICS = [{"name": "accuracy"}, {"name": "mia"}, {"name": "weight_distance"}]
+
+
+def test_a_report_names_the_device_that_networks_work_on() -> None:
+    assert environment().device == "cpu"
+    with elsewhere():
+        assert environment().device == "a stand-in"
 
 
 @pytest.fixture
