@@ -83,6 +83,9 @@ def of_perceptrons(transform: str) -> dict[str, Trial]:
         found[f"{pattern}.rld"] = Trial(pattern, rld)
         found[f"{pattern}.consistency"] = Trial(pattern, ConsistencyParams())
         found[f"{pattern}.consistency_refit"] = Trial(pattern, ConsistencyParams(refit=True, label_strength=0.5))
+    found["B.consistency_kept"] = Trial(
+        "B", ConsistencyParams(label_strength=0.5, anchor_strength=1.0)
+    )  # by the search
     found["B.consistency_both"] = Trial("B", ConsistencyParams(learn="both"))
     found["B.consistency_inferred"] = Trial("B", ConsistencyParams(trigger="inferred"))
     return found
