@@ -31,7 +31,8 @@ RESULT = Path(__file__).parent / "results" / "hayase.json"
 PARTS = ("A", *SUBJECTS)
 SEEDS = (0, 1, 2)
 METHODS: dict[str, MethodParams] = {
-    "rld": RldParams(penalty_strength=1e4),
+    "rld": RldParams(penalty_strength=6e4, learning_rate=1e-3),  # chosen by hayase_search
+    "rld_1e4": RldParams(penalty_strength=1e4),
     "rld_paper": RldParams(),
     "rnd": RndParams(),
     "truncation": TruncationParams(),
