@@ -166,10 +166,10 @@ def curvature(
     total = torch.zeros(len(rows), size, size, dtype=torch.float64)
     done = 0
     for batch in examples.batches(max(1, CHUNK // (classes * len(tensors[names[0]]) * size))):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():  # of what the other weights did no graph is kept
             warnings.filterwarnings("ignore", "There is a performance drop")  # of some operations under vmap: known
             parts, logits = slopes(blocks, batch.inputs.double())
-        p = logits.detach().softmax(1)
+        p = logits.softmax(1)
         root = torch.diag_embed(p.sqrt()) - p.unsqueeze(2) * p.sqrt().unsqueeze(1)  # root rootᵀ = diag p − p pᵀ
         jacobian = torch.cat([parts[name].reshape(*parts[name].shape[:3], -1) for name in names], dim=3)  # (B, C, k, p)
         seen = torch.einsum("bij,bikp->kbjp", root, jacobian).flatten(1, 2)

@@ -277,6 +277,7 @@ def test_the_result_shares_no_tensor_with_the_deployed_model(params: MethodParam
 
     mine = {tensor.data_ptr() for tensor in outcome.weights.values()}
     assert not mine & {tensor.data_ptr() for tensor in given.old.values()}
+    assert not any(tensor.requires_grad for tensor in outcome.weights.values()), "a graph would be kept alive"
 
 
 @pytest.mark.parametrize(("params", "kind"), WORKING, ids=named)
