@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part in parts:
         data = _data(options, part)
         runs: dict[str, Figures] = {}
-        for seed in [0] if options.quick else options.seed or SEEDS:
+        for seed in options.seed or ([0] if options.quick else SEEDS):
             runs[str(seed)] = stamped(
                 measured(data, seed, part, Store(options.cache), options.method or ()), str(began_in["commit"])
             )
