@@ -34,7 +34,10 @@ class Training(NamedTuple):
 
 
 class Store(NamedTuple):
-    """A folder of safetensors files, each named by the digest of all that it depends on."""
+    """A folder of safetensors files, each named by the digest of its training.
+
+    The code that trains is not in the digest: empty the folder when that changes.
+    """
 
     folder: Path
 

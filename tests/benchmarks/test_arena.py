@@ -178,8 +178,16 @@ def test_a_training_is_kept(data: Data, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("benchmarks.store.train", never)
     again = store.trained(training(TINY, data.train, 1))
     assert all(torch.equal(t, again[name]) for name, t in first.items())
+    wider = TINY._replace(network=TINY.network.model_copy(update={"width": TINY.network.width + 1}))
+    darker = TINY._replace(normalisation=Normalisation((0.1,), (0.2,)))
     faster = TINY._replace(recipe=Recipe(learning_rate=0.2, epochs=3, batch_size=16))
-    for ground, examples, seed in ((TINY, data.train, 2), (TINY, data.report, 1), (faster, data.train, 1)):
+    for ground, examples, seed in (
+        (TINY, data.train, 2),
+        (TINY, data.report, 1),
+        (faster, data.train, 1),
+        (wider, data.train, 1),
+        (darker, data.train, 1),
+    ):
         with pytest.raises(AssertionError, match="trained again"):
             store.trained(training(ground, examples, seed))
 

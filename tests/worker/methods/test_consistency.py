@@ -1,6 +1,7 @@
 """Method `consistency`: T stops to matter, without a sample of D_r; and what it refuses."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -249,3 +250,16 @@ def test_the_hold_is_on_what_the_closed_form_left(without_retain: Problem) -> No
 def test_a_transform_that_leaves_nothing_of_an_input_is_refused(without_retain: Problem) -> None:
     with pytest.raises(Misfit, match="leaves nothing"):
         unlearned(replace(without_retain, transform=torch.ones_like), refit=True)
+
+
+@pytest.mark.parametrize("surrogates", ["augmented", "pool"])
+def test_where_d_f_shows_t_with_its_label_surrogates_weigh_twice_as_much(
+    surrogates: Literal["augmented", "pool"],
+) -> None:
+    params = ConsistencyParams(surrogates=surrogates)
+    clean, forget = params.settings(Kind.BACKDOOR), params.settings(Kind.LEAKAGE)
+
+    assert forget.consistency_strength == 2 * clean.consistency_strength
+    assert forget.penalty_strength < clean.penalty_strength
+    assert params.model_copy(update={"learn": "forget"}).settings(Kind.BACKDOOR) == forget
+    assert params.model_copy(update={"consistency_strength": 0.7}).settings(Kind.LEAKAGE).consistency_strength == 0.7
