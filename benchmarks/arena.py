@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from benchmarks.standing import Sets, Standing, against, standing
 from benchmarks.store import Store, Training
 from worker import registry
 from worker.numerics.descent import Plan, descend
+from worker.numerics.device import device
 from worker.numerics.errors import NumericsError
 from worker.numerics.examples import Examples
 from worker.numerics.outcome import Model, Outcome
@@ -93,18 +94,18 @@ def drawn(train: Examples, scenario: str, seed: int) -> tuple[torch.Tensor, int 
 def played(played_round: Round, method: Method) -> Row:
     """What a method leaves, beside gold, and what it costs; a failure is a row that says so.
 
-    Seconds are processor seconds of this process, which runs one thread: others on the machine hardly show in them. The
+    Seconds are those of `clock`. The
     Fisher diagonal of D_f is in them; that of D, which is stored at registration, is not. What gold costs is measured
     right before: `TIMED_STEPS` of its steps, times how many it takes.
     """
     gold_seconds = seconds_of_gold(played_round)
     problem = replace(played_round.problem, run=type(played_round.problem.run)())
-    started = process_time()
+    started = clock()
     try:
         outcome = method(problem)
     except NumericsError as error:
         return {"failed": f"{type(error).__name__}: {error}"}
-    seconds = process_time() - started
+    seconds = clock() - started
     model = Model(problem.build, outcome.weights, outcome.silenced)
     reached = standing(model, played_round.sets, seed=played_round.problem.seed)
     if method is no_op:
@@ -125,9 +126,17 @@ def seconds_of_gold(played_round: Round) -> float:
     problem = played_round.problem
     network = problem.build(0)
     plan = replace(Plan.of(required(problem.recipe, "the recipe")), steps=min(TIMED_STEPS, played_round.total_steps))
-    started = process_time()
+    started = clock()
     steps = descend(network, required(problem.retain, "D_r"), cross_entropy, plan, seed=0, train_mode=True)
-    return (process_time() - started) / steps * played_round.total_steps
+    return (clock() - started) / steps * played_round.total_steps
+
+
+def clock() -> float:
+    """Processor seconds of this process, which runs one thread, so that others hardly show in them; on a GPU the time.
+
+    Both a descent and a method have come home when they end: nothing of them is left in the GPU's queue.
+    """
+    return process_time() if device().type == "cpu" else perf_counter()
 
 
 def no_op(problem: Problem) -> Outcome:

@@ -1,4 +1,4 @@
-"""Two image sets, each with a small network and a recipe under which it overfits: where unlearning is compared."""
+"""Where unlearning is compared: two image sets with small networks that overfit, and CIFAR-10 with those of papers."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,8 +6,14 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import torch
 
+from app.architectures.resnet18 import Resnet18Params
 from app.architectures.small_cnn import SmallCnnParams
+from app.architectures.vgg16 import Vgg16Params
+from app.architectures.vit import VitParams
+from app.core.params import ArchitectureParams
 from worker.datasets import decode
+from worker.numerics.augmentation import HorizontalFlip, RandomCrop
+from worker.numerics.device import device
 from worker.numerics.examples import Examples, Normalisation, TensorExamples
 from worker.numerics.recipe import Recipe
 
@@ -18,7 +24,7 @@ class Ground(NamedTuple):
     folder: str  # below the data folder
     normalisation: Normalisation
     samples: int  # of the training images, drawn once
-    network: SmallCnnParams
+    network: ArchitectureParams
     recipe: Recipe
 
 
@@ -30,7 +36,9 @@ class Data(NamedTuple):
     report: Examples  # what every published figure is measured on
 
 
-GROUNDS = {
+CIFAR10 = Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262))
+WINDOWS = (RandomCrop(4), HorizontalFlip())
+SMALL = {
     "fashion_cnn": Ground(
         "fashion-mnist",
         Normalisation((0.286,), (0.353,)),
@@ -40,12 +48,43 @@ GROUNDS = {
     ),
     "cifar10_cnn": Ground(
         "cifar10",
-        Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
+        CIFAR10,
         6_000,
         SmallCnnParams(input_shape=(3, 32, 32), classes=10, width=8),
         Recipe(learning_rate=0.05, epochs=12, batch_size=64),
     ),
 }
+"""What two processor cores can do."""
+FULL_SIZE = {
+    "cifar10_resnet18": Ground(
+        "cifar10",
+        CIFAR10,
+        50_000,
+        Resnet18Params(input_shape=(3, 32, 32), classes=10),
+        Recipe(learning_rate=0.1, epochs=30, batch_size=128, weight_decay=5e-4, augmentation=WINDOWS),
+    ),
+    "cifar10_vgg16": Ground(
+        "cifar10",
+        CIFAR10,
+        50_000,
+        Vgg16Params(input_shape=(3, 32, 32), classes=10),
+        Recipe(learning_rate=0.05, epochs=30, batch_size=128, weight_decay=5e-4, augmentation=WINDOWS),
+    ),
+    "cifar10_vit": Ground(
+        "cifar10",
+        CIFAR10,
+        50_000,
+        VitParams(input_shape=(3, 32, 32), classes=10, depth=12, width=384, heads=6),
+        Recipe(learning_rate=5e-4, epochs=60, batch_size=128, clip=1.0, optimizer="adam", augmentation=WINDOWS),
+    ),
+}
+"""What needs a GPU: the networks that DeepClean was shown with."""
+GROUNDS = SMALL | FULL_SIZE
+
+
+def suited() -> list[str]:
+    """The grounds that are played unless others are asked for: those of full size only where there is a GPU."""
+    return list(SMALL if device().type == "cpu" else GROUNDS)
 
 
 def read(data: Path, ground: Ground) -> Data:

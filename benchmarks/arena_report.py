@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,9 @@ from benchmarks.arena_runs import Effort, Methods, Runs, run
 from benchmarks.arena_tables import Rows, gathered, plot
 
 RESULTS = Path(__file__).parent / "results"
-UNITS = "accuracies, MIA, gap, AUC and ToW in percent, their differences in points; seconds of one processor thread"
+UNITS = (
+    "accuracies, MIA, gap, AUC and ToW in percent, differences in points; seconds of one thread, on a GPU of a clock"
+)
 Models = Mapping[str, Mapping[str, Rows]]  # ground, scenario, method
 
 
@@ -58,7 +61,7 @@ def setting(ground: str) -> dict[str, Any]:
     """What was trained, and how."""
     found = GROUNDS[ground]
     network = found.network.model_dump(mode="json")
-    return {"samples": found.samples, "network": network, "recipe": vars(found.recipe)}
+    return {"samples": found.samples, "network": network, "recipe": asdict(found.recipe)}
 
 
 def carried_out(

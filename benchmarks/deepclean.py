@@ -21,7 +21,7 @@ from app.methods.gradient_ascent import GradientAscentParams
 from app.methods.lcodec import LcodecParams
 from app.methods.sparse import SparseParams
 from benchmarks.arena import SCENARIOS, Method, by, no_op
-from benchmarks.arena_data import GROUNDS
+from benchmarks.arena_data import GROUNDS, suited
 from benchmarks.arena_report import Models, Report, carried_out
 from benchmarks.arena_runs import effort_of, options
 from benchmarks.arena_tables import COLUMNS, by_gap, markdown
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options("deepclean", __doc__, grounds=list(GROUNDS))
     parser.add_argument("--search", action="store_true", help="choose, on other networks and the validation half")
     given = parser.parse_args(arguments)
-    effort = effort_of(given, grounds=list(GROUNDS))
+    effort = effort_of(given, grounds=suited())
     if given.search:
         report = Report("deepclean_search", __doc__, searched, environment())
         carried_out(report, effort, lambda _: SEARCH, scenarios=("class",), search=True)
@@ -142,7 +142,7 @@ FOR_A_CLASS: Mapping[str, Method] = {
 }
 SEARCH: Mapping[str, Method] = {
     f"{fraction:.0%} at {rate_factor:g}": partial(one_epoch, fraction=fraction, rate_factor=rate_factor)
-    for fraction in (0.05, 0.1, 0.2, 0.4)
+    for fraction in (0.05, 0.1, 0.15, 0.2, 0.4)
     for rate_factor in (0.1, 0.25, 0.5, 1.0, 2.0)
 }
 

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import torch
 
+from worker.numerics.device import device_name
+
 REPOSITORY = Path(__file__).parent.parent
 
 
-def environment(device: str = "cpu") -> dict[str, str | int]:
-    """Versions, device, processor, cores and threads in use, and the commit that ran (`+` where files were changed)."""
+def environment(device: str | None = None) -> dict[str, str | int]:
+    """Versions, device, processor, cores and threads in use, and the commit that ran (`+` where files were changed).
+
+    Args:
+        device: `cpu` if only that was used; by default the one that networks work on.
+    """
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "device": "cpu" if device == "cpu" else device_name(),
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
         "threads": torch.get_num_threads(),

@@ -15,7 +15,7 @@ from app.methods.random_label import RandomLabelParams
 from app.methods.salun import SalunParams
 from app.methods.sparse import SparseParams
 from benchmarks.arena import Method, by, no_op
-from benchmarks.arena_data import GROUNDS
+from benchmarks.arena_data import GROUNDS, suited
 from benchmarks.arena_report import Models, Report, carried_out
 from benchmarks.arena_runs import effort_of, options
 from benchmarks.arena_tables import by_gap, markdown
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stem, names = ("random_samples_search", tuple(SEARCH)) if given.search else ("random_samples", CHOSEN)
     played = {name: method_of(SEARCH[name]) for name in names}
     report = Report(stem, __doc__, tables, environment())
-    effort = effort_of(given, grounds=list(GROUNDS))
+    effort = effort_of(given, grounds=suited())
     carried_out(report, effort, lambda _: played, scenarios=("random",), search=given.search)
 
 

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,8 @@ from PIL import Image
 from app.architectures.small_cnn import SmallCnnParams
 from app.metrics.mia_confidence import MiaConfidenceParams
 from benchmarks import arena_report, deepclean, field, random_samples
-from benchmarks.arena import Round, drawn, no_op, played, round_of, training
-from benchmarks.arena_data import GROUNDS, Data, Ground, read
+from benchmarks.arena import Round, clock, drawn, no_op, played, round_of, training
+from benchmarks.arena_data import FULL_SIZE, GROUNDS, Data, Ground, read, suited
 from benchmarks.arena_tables import gathered, markdown
 from benchmarks.standing import Standing, against, standing
 from benchmarks.store import Store, Training
@@ -71,6 +72,32 @@ def test_the_two_halves_of_the_test_set_share_no_image(data: Data) -> None:
     validation, report = (set(half.positions.tolist()) for half in (data.validation, data.report))
     assert len(validation) == len(report) == 30
     assert not validation & report
+
+
+def test_networks_of_full_size_are_those_of_the_papers_and_wait_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    millions = {name: round(ground.network.weight_count / 1e6, 1) for name, ground in FULL_SIZE.items()}
+    assert millions == {"cifar10_resnet18": 11.2, "cifar10_vgg16": 14.7, "cifar10_vit": 21.3}
+    monkeypatch.setattr("benchmarks.arena_data.device", lambda: torch.device("cpu"))
+    assert suited() == ["fashion_cnn", "cifar10_cnn"]
+    monkeypatch.setattr("benchmarks.arena_data.device", lambda: torch.device("cuda"))
+    assert suited() == ["fashion_cnn", "cifar10_cnn", *FULL_SIZE]
+
+
+def test_what_was_trained_can_be_stored(tmp_path: Path) -> None:
+    for name in GROUNDS:
+        (tmp_path / name).write_text(json.dumps(arena_report.setting(name)))
+
+
+def test_on_a_gpu_methods_are_timed_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waited() -> float:
+        started = clock()
+        sleep(0.2)
+        return clock() - started
+
+    monkeypatch.setattr("benchmarks.arena.device", lambda: torch.device("cpu"))
+    assert waited() < 0.1
+    monkeypatch.setattr("benchmarks.arena.device", lambda: torch.device("cuda"))
+    assert waited() >= 0.2
 
 
 def test_another_seed_draws_other_samples_and_another_class(data: Data) -> None:
@@ -178,7 +205,7 @@ def test_a_training_is_kept(data: Data, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("benchmarks.store.train", never)
     again = store.trained(training(TINY, data.train, 1))
     assert all(torch.equal(t, again[name]) for name, t in first.items())
-    wider = TINY._replace(network=TINY.network.model_copy(update={"width": TINY.network.width + 1}))
+    wider = TINY._replace(network=TINY.network.model_copy(update={"width": 3}))
     darker = TINY._replace(normalisation=Normalisation((0.1,), (0.2,)))
     faster = TINY._replace(recipe=Recipe(learning_rate=0.2, epochs=3, batch_size=16))
     for ground, examples, seed in (
