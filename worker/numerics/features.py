@@ -1,10 +1,14 @@
 """What a network makes of its inputs before the answer: hidden features."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 LAYERS = 2
+
+Hearing = TypeVar("Hearing", bound=nn.Module)
 
 
 def with_features(network: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -19,15 +23,21 @@ def with_features(network: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Tens
     Returns:
         `(B, C)`, and at most two of `(B, features)`; the earlier layer first.
     """
-    seen: list[Tensor] = []
+    with heard_by(module for module in network.modules() if isinstance(module, nn.Linear)) as heard:
+        return network(inputs), [given.flatten(1) for _, given in heard[-LAYERS:]]
 
-    def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen.append(given[0].flatten(1))
 
-    linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    handles = [linear.register_forward_pre_hook(keep) for linear in linears]
+@contextmanager
+def heard_by(modules: Iterable[Hearing]) -> Iterator[list[tuple[Hearing, Tensor]]]:
+    """Within, what each of the modules is given, call by call, in the order of the calls."""
+    heard: list[tuple[Hearing, Tensor]] = []
+
+    def hear(module: Hearing, given: tuple[Tensor, ...]) -> None:
+        heard.append((module, given[0]))
+
+    handles = [module.register_forward_pre_hook(hear) for module in modules]
     try:
-        return network(inputs), seen[-LAYERS:]
+        yield heard
     finally:
         for handle in handles:
             handle.remove()

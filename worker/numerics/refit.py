@@ -7,6 +7,8 @@ from math import nan
 import torch
 from torch import Tensor, nn
 
+from worker.numerics.features import heard_by
+
 MOST_FEATURES = 8192
 """Of the layer's input: the normal equations take their square in memory, and their cube in time."""
 RIDGE = 0.01
@@ -28,21 +30,10 @@ def first_linear(network: nn.Module, inputs: Tensor) -> tuple[str, nn.Linear] | 
         network: is called once.
         inputs: `(B, *S)`.
     """
-    called: list[nn.Module] = []
-
-    def hear(linear: nn.Module, given: tuple[Tensor, ...]) -> None:
-        if given[0].dim() == 2:
-            called.append(linear)
-
-    linears = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
-    handles = [linear.register_forward_pre_hook(hear) for linear in linears.values()]
-    try:
-        with torch.no_grad():
-            network(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return next(((name, linear) for name, linear in linears.items() if called and linear is called[0]), None)
+    linears = {module: name for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    with heard_by(linears) as heard, torch.no_grad():
+        network(inputs)
+    return next(((linears[linear], linear) for linear, given in heard if given.dim() == 2), None)
 
 
 def refit(network: nn.Module, linear: nn.Linear, pairs: Iterable[tuple[Tensor, Tensor]]) -> Refit:
@@ -75,13 +66,9 @@ def refit(network: nn.Module, linear: nn.Linear, pairs: Iterable[tuple[Tensor, T
 
 def features(network: nn.Module, linear: nn.Linear, inputs: Tensor) -> Tensor:
     """What the layer is given first, `(B, D)`."""
-    seen: list[Tensor] = []
-    handle = linear.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
+    with heard_by([linear]) as heard:
         network(inputs)
-    finally:
-        handle.remove()
-    return seen[0]
+    return heard[0][1]
 
 
 class _Sums:
