@@ -27,6 +27,7 @@ TITLES = {
     "gamma": "γ",
 }
 TICKS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200]
+SPARSE_TICKS = [0.1, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000]  # where they span more than `TICKS`
 Row = Mapping[str, Any]
 Rows = Mapping[str, Row]
 
@@ -77,9 +78,10 @@ def plot(panels: Mapping[str, Rows], path: Path, *, width: str = "std") -> None:
                 axes.axhline(rows[name]["gap"]["mean"], linestyle=style, color="grey", label=name)
         axes.set(title=title, xlabel="times faster than gold", ylabel="gap to gold, points", xscale="log", yscale="log")
         limits = axes.axis()
+        across = TICKS if limits[1] < 10 * TICKS[-1] else SPARSE_TICKS
         axes.minorticks_off()
-        axes.set_xticks(TICKS, list(map(str, TICKS)))
-        axes.set_yticks(TICKS, list(map(str, TICKS)))
+        axes.set_xticks(across, [f"{tick:,}" for tick in across])
+        axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.axis(limits)
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=110)

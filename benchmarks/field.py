@@ -1,5 +1,8 @@
 """The whole catalogue beside gold: every method that forgets samples or a class, with its defaults, and the no-op.
 
+`--search` asks whether what `benchmarks.search` found to be better than the defaults is so on larger data, too: both
+side by side, on networks of their own and the validation half of the test set.
+
 `models.{ground}.{scenario}.{method}` holds mean, std, n and half the width of the 95 % interval (Student's t over
 pretrained networks, each with a D_f of its own) of every figure, on the half of the test set that nothing was chosen
 on. A method that gives up is a row that says why.
@@ -9,22 +12,33 @@ from collections.abc import Mapping, Sequence
 
 from app.catalogue.unions import METHODS
 from app.core.params import Kind, MethodParams, Need
+from app.methods.scrub import ScrubParams
 from benchmarks.arena import SCENARIOS, Method, by, no_op
 from benchmarks.arena_report import Models, Report, carried_out
 from benchmarks.arena_runs import effort_of, options
 from benchmarks.arena_tables import by_gap, markdown
 from benchmarks.environment import environment
+from benchmarks.search import stored
 
 GROUNDS = ["fashion_cnn"]
 KINDS = {"class": Kind.CLASS, "random": Kind.SAMPLES}
+BESIDE: Mapping[str, MethodParams] = {"scrub": ScrubParams(), "scrub_200": ScrubParams(forget_batch_size=200)}
+"""Not from the search: where D_f is larger, a pass of SCRUB over it has more steps, and on little data nobody sees."""
 HAD = frozenset({Need.FORGET, Need.RETAIN, Need.FISHER, Need.INITIAL_WEIGHTS, Need.RECIPE, Need.HELD_OUT})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, store, print the tables."""
-    given = options("field", __doc__, grounds=GROUNDS).parse_args(arguments)
-    report = Report("field", __doc__, tables, environment(), width="ci95")
-    carried_out(report, effort_of(given, grounds=GROUNDS), methods, scenarios=SCENARIOS)
+    parser = options("field", __doc__, grounds=GROUNDS)
+    parser.add_argument("--search", action="store_true", help="what a search found, on networks of its own")
+    given = parser.parse_args(arguments)
+    effort = effort_of(given, grounds=GROUNDS)
+    if given.search:
+        report = Report("field_search", __doc__, tables, environment(), width="ci95")
+        carried_out(report, effort, candidates, scenarios=SCENARIOS, search=True)
+    else:
+        report = Report("field", __doc__, tables, environment(), width="ci95")
+        carried_out(report, effort, methods, scenarios=SCENARIOS)
 
 
 def methods(scenario: str) -> Mapping[str, Method]:
@@ -32,6 +46,17 @@ def methods(scenario: str) -> Mapping[str, Method]:
     kind = KINDS[scenario]
     params = [offered() for offered in METHODS if kind in offered.serves]
     return {"no_op": no_op} | {name_of(p): by(p) for p in params if p.needs(kind) <= HAD}
+
+
+def candidates(scenario: str) -> Mapping[str, Method]:
+    """What the search found to be better on all networks that it had not seen, and the defaults beside it."""
+    kind = KINDS[scenario]
+    better = {name: row["found"] for name, row in stored()[kind.value].items() if row.get("better")}
+    found: dict[str, Method] = {"no_op": no_op}
+    for offered in METHODS:
+        if (name := name_of(offered())) in better:
+            found |= {name: by(offered()), f"{name}_found": by(offered.model_validate(better[name]))}
+    return found | {name: by(params) for name, params in BESIDE.items()}
 
 
 def name_of(params: MethodParams) -> str:

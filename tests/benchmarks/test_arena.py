@@ -176,6 +176,17 @@ def test_what_is_reported_was_searched() -> None:
     assert set(random_samples.CHOSEN) <= random_samples.SEARCH.keys()
 
 
+def test_only_what_the_search_found_better_is_tried_on_more_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {
+        "finetune": {"better": True, "found": {"name": "finetune", "epochs": 2}},
+        "ssd": {"better": False, "found": {"name": "ssd", "dampening": 0.5}},
+        "ntk_scrub": {"trials": 2, "failed": 2},
+    }
+    monkeypatch.setattr(field, "stored", lambda: {"class": rows, "samples": {}})
+    assert [*field.candidates("class")] == ["no_op", "finetune", "finetune_found", *field.BESIDE]
+    assert [*field.candidates("random")] == ["no_op", *field.BESIDE]
+
+
 def test_the_last_layers_start_again(rounds: dict[str, Round]) -> None:
     problem = rounds["random"].problem
     other = {name: torch.zeros_like(old) if name[0] in "79" else old for name, old in problem.old.items()}
@@ -236,6 +247,8 @@ def test_every_command_stores_ground_by_ground(
     monkeypatch.setattr(random_samples, "CHOSEN", tuple(few))
     random_samples.main([*where, "--quick"])
     field.main([*where, "--quick"])
+    monkeypatch.setattr(field, "candidates", lambda _: few)
+    field.main([*where, "--search"])
     torch.set_num_threads(threads)
     found = json.loads((tmp_path / "deepclean.json").read_text())
     assert found["models"].keys() == {"fashion_cnn", "cifar10_cnn"}
@@ -245,6 +258,7 @@ def test_every_command_stores_ground_by_ground(
     assert figures["gap"]["n"] == 2
     assert (tmp_path / "random_samples_search.json").exists()
     assert not (tmp_path / "field.json").exists()
+    assert json.loads((tmp_path / "field_search.json").read_text())["models"]["fashion_cnn"]["class"]["finetune"]
     printed = capsys.readouterr().out
     assert "| sparse |" in printed
     assert "fashion_cnn.random seed 1000" in printed
