@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.arena_tables import TICKS
+
 COLOURS = {"default": "#D55E00", "found": "#0072B2"}  # Okabe and Ito: told apart by everybody
 HEAD = ("", "default", "found", "gain (range)", "found values", "failed trials")
 Row = Mapping[str, Any]
@@ -52,6 +54,10 @@ def plot(kinds: Mapping[str, Rows], path: Path) -> None:
             axes.axvline(nothing, linestyle="--", color="grey", label="nothing done")
         axes.set_yticks(range(len(shown)), list(reversed(shown)), fontsize=8)
         axes.set(title=kind, xlabel="gap to gold, points", xscale="log")
+        limits = axes.axis()
+        axes.minorticks_off()
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.axis(limits)
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=90)
 
