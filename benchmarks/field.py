@@ -12,7 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from app.catalogue.unions import METHODS
 from app.core.params import Kind, MethodParams, Need
+from app.methods.bad_teacher import BadTeacherParams
+from app.methods.fisher_masking import FisherMaskingParams
 from app.methods.scrub import ScrubParams
+from app.methods.sfr_on import SfrOnParams
+from app.methods.ssd import SsdParams
 from benchmarks.arena import SCENARIOS, Method, by, no_op
 from benchmarks.arena_report import Models, Report, carried_out
 from benchmarks.arena_runs import effort_of, options
@@ -22,8 +26,17 @@ from benchmarks.search import stored
 
 GROUNDS = ["fashion_cnn"]
 KINDS = {"class": Kind.CLASS, "random": Kind.SAMPLES}
-BESIDE: Mapping[str, MethodParams] = {"scrub": ScrubParams(), "scrub_200": ScrubParams(forget_batch_size=200)}
-"""Not from the search: where D_f is larger, a pass of SCRUB over it has more steps, and on little data nobody sees."""
+BESIDE: Mapping[str, MethodParams] = {
+    "ssd_hard": SsdParams(fraction=0.1, dampening=0.18),
+    "fisher_masking_02": FisherMaskingParams(fraction=0.02, epochs=3),
+    "fisher_masking_10": FisherMaskingParams(fraction=0.1, epochs=3),
+    "sfr_on_25": SfrOnParams(fraction=0.12, adaptivity=0.5, rounds=25),
+    "bad_teacher_2": BadTeacherParams(epochs=2, learning_rate=0.007, retain_fraction=0.8),
+    "scrub": ScrubParams(),
+    "scrub_tenth": ScrubParams(forget_batch_size=200),
+}
+"""For both scenarios: found values, rounded, and a batch of SCRUB's that D_f has ten of. With 32 samples in a batch a
+pass over a larger D_f has more steps, of which the search, on little data, shows nothing."""
 HAD = frozenset({Need.FORGET, Need.RETAIN, Need.FISHER, Need.INITIAL_WEIGHTS, Need.RECIPE, Need.HELD_OUT})
 
 
