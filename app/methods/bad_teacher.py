@@ -23,13 +23,13 @@ class BadTeacherParams(MethodParams):
     }
 
     name: Literal["bad_teacher"] = "bad_teacher"
-    retain_fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
+    retain_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Share of D_r that the deployed network teaches, drawn once."""
     temperature: Annotated[float, Field(title="τ", gt=0, le=100)] = 1.0
     """Softens all answers where they are compared."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 7e-3
     """Of Adam, falling to 0 by a cosine."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 2
     """Passes over D_f and that share of D_r."""
     batch_size: Annotated[int, Field(ge=1, le=8192)] = 64
 

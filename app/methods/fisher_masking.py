@@ -20,11 +20,11 @@ class FisherMaskingParams(MethodParams):
     }
 
     name: Literal["fisher_masking"] = "fisher_masking"
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of all weights to set to zero."""
     relevance: Literal["ratio", "forget"] = "ratio"
     """What makes a weight relevant: F_Df / F_Dr, or F_Df alone, whatever D_r needs."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     """Epochs of fine-tuning on D_r."""
     learning_rate: Annotated[float | None, Field(gt=0, le=10)] = None
     """By default the peak learning rate of the registered recipe."""

@@ -39,7 +39,8 @@ class ScrubParams(MethodParams):
     """Softens both networks' answers where they are compared."""
     rate_factor: Annotated[float, Field(gt=0, le=100)] = 0.3
     """The first learning rate, in peak rates of the registered recipe; it falls from epoch to epoch, by a cosine."""
-    forget_batch_size: Annotated[int, Field(ge=1, le=8192)] = 32
+    forget_batch_size: Annotated[int | None, Field(ge=1, le=8192)] = None
+    """By default a tenth of D_f, 32 at least and 8,192 at most: what a pass does should not grow with D_f."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient on D_f: the distance from the teacher has no upper bound."""
 

@@ -23,11 +23,11 @@ class SfrOnParams(MethodParams):
     }
 
     name: Literal["sfr_on"] = "sfr_on"
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.12
     """Share of all weights that may forget, those with the largest F_Df / F_Dr; all of them may repair."""
-    adaptivity: Annotated[float, Field(title="λ", ge=0)] = 1.0
+    adaptivity: Annotated[float, Field(title="λ", ge=0)] = 0.5
     """How fast a sample loses its say as its loss grows; 0: never."""
-    rounds: Annotated[int, Field(ge=1, le=10_000)] = 10
+    rounds: Annotated[int, Field(ge=1, le=10_000)] = 25
     ascent_steps: Annotated[int, Field(ge=1, le=1000)] = 1
     """Steps on D_f in every round."""
     repair_steps: Annotated[int, Field(ge=1, le=1000)] = 5

@@ -24,11 +24,11 @@ class SsdParams(MethodParams):
 
     name: Literal["ssd"] = "ssd"
     fraction: Annotated[float | None, Field(gt=0, lt=1)] = None
-    """Share of all weights to select, those with the largest I_f / I_D; 0.05 unless `selection` is given."""
+    """Share of all weights to select, those with the largest I_f / I_D; 0.1 unless `selection` is given."""
     selection: Annotated[float | None, Field(title="α", gt=0)] = None
     """Select where I_f > α·I_D instead. It does not transfer between requests, and must stay below .8·|D|/|D_f|."""
-    dampening: Annotated[float, Field(title="λ", gt=0)] = 1.0
-    """The smaller, the harder the selected weights shrink."""
+    dampening: Annotated[float, Field(title="λ", gt=0)] = 0.18
+    """The smaller, the harder the selected weights shrink; published is 1."""
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:

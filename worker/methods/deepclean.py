@@ -51,7 +51,7 @@ def deepclean(problem: Problem, params: DeepCleanParams) -> Outcome:
     if not selection.size:
         raise NothingToDo(f"no Fisher ratio exceeds γ = {gamma:.4g}: select by a larger fraction, or a smaller γ")
     network.load_state_dict(reset(problem, selection.masks, params.reset))
-    epochs = params.epochs or (EPOCHS_SAMPLES if problem.forgotten_class is None else EPOCHS_CLASS)
+    epochs = params.epochs or (EPOCHS_SAMPLES if problem.scattered else EPOCHS_CLASS)
     rate = params.learning_rate or recipe.learning_rate
     plan = replace(Plan.of(recipe), learning_rate=rate, epochs=epochs, schedule="cosine")
     statistics = {name: torch.ones_like(b, dtype=torch.bool) for name, b in network.named_buffers()}

@@ -31,9 +31,8 @@ def fisher_masking(problem: Problem, params: FisherMaskingParams) -> Outcome:
         NothingToDo: no weight is relevant to D_f, or no output on D_f changed.
         NonFinite: the fine-tuning diverged.
 
-    Source: Liu et al. 2023. Defaults measured on validation data (small CNN, Fashion-MNIST): a class falls from .82 to
-    0 and the others rise from .88 to .90, as after retraining; random samples go half the way to it (.935, .909, .883).
-    From .2 on, or by F_Df alone, one epoch does not mend the rest.
+    Source: Liu et al. 2023. Defaults: found by `benchmarks.search` for a class, rounded, and tried on more data
+    (`benchmarks.field --search`): at .05 and after one epoch a part of a class is still answered.
     """
     forget, retain = required(problem.forget, "D_f"), required(problem.retain, "D_r")
     recipe = required(problem.recipe, "the recipe")

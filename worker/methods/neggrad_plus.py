@@ -42,8 +42,7 @@ def neggrad_plus(problem: Problem, params: NeggradPlusParams) -> Outcome:
     forget, retain = outnumbered(problem), kept(problem)
     recipe = required(problem.recipe, "the recipe")
     network = network_with(problem.build, problem.old)
-    scattered = problem.pattern == "A" and problem.forgotten_class is None
-    usual_alpha, usual_factor = SCATTERED if scattered else COHERENT
+    usual_alpha, usual_factor = SCATTERED if problem.scattered else COHERENT
     alpha = params.retain_strength or usual_alpha
     factor = params.rate_factor or usual_factor
     plan: Plan = replace(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import cos, pi
+from math import ceil, cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from worker.numerics.run import Fact
 from worker.numerics.training import cross_entropy
 from worker.numerics.weights import Weights, network_with, weights_of
 
+LEAST_BATCH, LARGEST_BATCH, STEPS = 32, 8192, 10
+"""Of D_f by default: a tenth of it, within these bounds."""
+
 
 def scrub(problem: Problem, params: ScrubParams) -> Outcome:
     """SCRUB: alternate a max step on D_f with a min step on D_r; the teacher is the deployed network, and stays.
@@ -37,6 +40,9 @@ def scrub(problem: Problem, params: ScrubParams) -> Outcome:
 
     In the first epoch the student is the teacher: d is 0 and so is its gradient, and an ascent there would amplify
     rounding errors or, in train mode, the difference between a batch and the running statistics.
+
+    A pass over D_f is about ten steps by default, however large it is: in batches of 32, three passes over 2,000
+    samples left nothing of the networks of `benchmarks.field --search`.
 
     The ascent, whose objective has no bound, is clipped; it runs in eval mode, so that D_f does not write into the
     statistics of BatchNorm, which follow D_r. Momentum begins anew with every pass.
@@ -55,6 +61,7 @@ def scrub(problem: Problem, params: ScrubParams) -> Outcome:
     recipe = required(problem.recipe, "the recipe")
     held_out = alike(required(problem.held_out, "held-out samples"), forget) if params.rewind else None
     teacher, network = (network_with(problem.build, problem.old) for _ in range(2))
+    forget_batch_size = params.forget_batch_size or batch_of(len(forget))
 
     def distance(network: nn.Module, batch: Batch) -> Tensor:
         with torch.no_grad():
@@ -75,7 +82,7 @@ def scrub(problem: Problem, params: ScrubParams) -> Outcome:
     for epoch in range(params.epochs):
         rate = params.rate_factor * recipe.learning_rate * (1 + cos(pi * epoch / params.epochs)) / 2
         plan = replace(Plan.of(recipe), learning_rate=rate, epochs=1, schedule="constant")
-        ascent = replace(plan, batch_size=params.forget_batch_size, weight_decay=0.0, clip=params.clip, lower=lower)
+        ascent = replace(plan, batch_size=forget_batch_size, weight_decay=0.0, clip=params.clip, lower=lower)
         for step, feed, objective, how in (("max", forget, leave, ascent), ("min", retain, follow, plan)):
             if step == "max" and not 1 <= epoch <= params.max_epochs:
                 continue
@@ -97,8 +104,18 @@ def scrub(problem: Problem, params: ScrubParams) -> Outcome:
         new, facts = rewound(problem, kept_by_epoch, forget, held_out)
     return Outcome(
         felt(problem, changed(problem.old, new), forget),
-        {"epochs": params.epochs, "max_epochs": params.max_epochs, **facts},
+        {
+            "epochs": params.epochs,
+            "max_epochs": params.max_epochs,
+            "forget_batch_size": forget_batch_size,
+            **facts,
+        },
     )
+
+
+def batch_of(forgotten: int) -> int:
+    """How many samples of D_f are in a batch by default."""
+    return min(LARGEST_BATCH, max(LEAST_BATCH, ceil(forgotten / STEPS)))
 
 
 def alike(held_out: Examples, forget: Examples) -> Examples:

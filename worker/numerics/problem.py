@@ -36,6 +36,11 @@ class Problem:
     forgotten_class: int | None = None  # class requests only; never inferred from D_f
     run: Run = field(default_factory=Quiet)
 
+    @property
+    def scattered(self) -> bool:
+        """Whether D_f are samples that need not have anything in common: no class, and no feature of theirs."""
+        return self.pattern == "A" and self.forgotten_class is None
+
 
 T = TypeVar("T")
 

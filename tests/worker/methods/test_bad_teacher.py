@@ -36,7 +36,7 @@ def test_a_step_goes_down_both_divergences(problems: dict[Pattern, Problem]) -> 
     loss = distillation(student(torch.cat([lost.inputs, kept.inputs])), wanted, 2.0)
     gradients = torch.autograd.grad(loss, list(student.parameters()))
 
-    params = BadTeacherParams(retain_fraction=1, temperature=2.0, learning_rate=0.01, batch_size=1000)
+    params = BadTeacherParams(retain_fraction=1, temperature=2.0, learning_rate=0.01, epochs=1, batch_size=1000)
     new = bad_teacher(problem, params).weights
 
     for (name, theta), g in zip(student.named_parameters(), gradients, strict=True):

@@ -54,7 +54,7 @@ def test_the_facts_say_what_was_chosen(problems: dict[Pattern, Problem]) -> None
     facts = fisher_masking(problems["A"], FisherMaskingParams(fraction=0.2, learning_rate=0.05)).facts
 
     assert facts["selected_fraction"] == pytest.approx(0.2, abs=0.01)
-    assert (facts["epochs"], facts["learning_rate"], facts["moved_statistics"]) == (1, 0.05, 0)
+    assert (facts["epochs"], facts["learning_rate"], facts["moved_statistics"]) == (3, 0.05, 0)
 
 
 def test_the_stored_fisher_is_needed_only_where_d_r_has_a_say() -> None:

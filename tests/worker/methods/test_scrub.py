@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from app.core.params import Kind, Need
 from app.methods.scrub import ScrubParams
-from worker.methods.scrub import alike, error, rewound, scrub
+from worker.methods.scrub import alike, batch_of, error, rewound, scrub
 from worker.numerics.descent import Plan, descend
 from worker.numerics.distillation import distillation
 from worker.numerics.errors import EmptyExamples, ForgetsTooMuch
@@ -91,6 +91,16 @@ def test_the_ascent_is_never_longer_than_rate_times_clip(problems: dict[Pattern,
     moved = sum(float((short[name] - without[name]).square().sum()) for name in short) ** 0.5
 
     assert 0 < moved < 2 * 0.05 * 2 * 1e-3  # two batches of D_f, and what the descent afterwards makes of it
+
+
+def test_a_pass_over_d_f_is_about_ten_steps_however_large_it_is(problems: dict[Pattern, Problem]) -> None:
+    assert [batch_of(n) for n in (1, 320, 321, 2000, 1_000_000)] == [32, 32, 33, 200, 8192]
+    problem = replace(problems["A"], recipe=PLAIN)
+    assert problem.forget
+    assert scrub(problem, ScrubParams()).facts["forget_batch_size"] == batch_of(len(problem.forget))
+    asked = scrub(problem, ScrubParams(forget_batch_size=7))
+    assert asked.facts["forget_batch_size"] == 7
+    assert any(not torch.equal(asked.weights[name], w) for name, w in scrub(problem, ScrubParams()).weights.items())
 
 
 def test_it_goes_back_to_the_epoch_whose_error_is_that_of_held_out_samples(problems: dict[Pattern, Problem]) -> None:
