@@ -58,7 +58,7 @@ def test_an_accepted_search_is_one_transaction(api: Rig) -> None:
     assert (found["trials"], found["trials_succeeded"], found["trials_failed"], found["best"]) == (7, 0, 0, None)
     assert found["objective"] == {"name": "gap_to_gold", "direction": "minimize"}
     assert found["validation"] == {"kind": "hold_out", "fraction": 0.2}
-    assert found["candidates"][0]["method"]["dampening"] == 1.0
+    assert found["candidates"][0]["method"]["dampening"] == 0.18
     assert set(found["candidates"][0]["space"]) == {"fraction", "dampening"}
     assert {action["action"] for action in found["next_actions"]} == {"cancel", "read_trials"}
     with reading() as session:
