@@ -9,6 +9,7 @@ on. A method that gives up is a row that says why.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from app.catalogue.unions import METHODS
 from app.core.params import Kind, MethodParams, Need
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     effort = effort_of(given, grounds=GROUNDS)
     if given.search:
-        report = Report("field_search", __doc__, tables, environment(), width="ci95")
+        report = Report("field_search", __doc__, partial(tables, width="std"), environment())
         carried_out(report, effort, candidates, scenarios=SCENARIOS, search=True)
     else:
         report = Report("field", __doc__, tables, environment(), width="ci95")
@@ -77,10 +78,10 @@ def name_of(params: MethodParams) -> str:
     return str(params.model_dump()["name"])
 
 
-def tables(models: Models) -> str:
+def tables(models: Models, *, width: str = "ci95") -> str:
     """A table for each scenario, the nearest to gold first."""
     return "\n\n".join(
-        f"**{ground}, {scenario}**\n\n{markdown(by_gap(rows), width='ci95')}"
+        f"**{ground}, {scenario}**\n\n{markdown(by_gap(rows), width=width)}"
         for ground, scenarios in models.items()
         for scenario, rows in scenarios.items()
     )
