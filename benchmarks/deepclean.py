@@ -134,7 +134,9 @@ def one_epoch(problem: Problem, fraction: float, rate_factor: float) -> Outcome:
 
 
 FOR_A_CLASS: Mapping[str, Method] = {
-    "deepclean_10": by(DeepCleanParams(fraction=0.1)),  # chosen by the search
+    "deepclean_15": by(DeepCleanParams(fraction=0.15)),
+    "random_mask_15": lambda problem: random_mask(problem, fraction=0.15, epochs=EPOCHS_CLASS),
+    "deepclean_10": by(DeepCleanParams(fraction=0.1)),
     "random_mask_10": lambda problem: random_mask(problem, fraction=0.1, epochs=EPOCHS_CLASS),
     "deepclean_3": by(DeepCleanParams(epochs=3)),
     "random_mask_3": lambda problem: random_mask(problem, fraction=FRACTION, epochs=3),
