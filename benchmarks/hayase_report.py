@@ -49,13 +49,18 @@ def plot(result: Figures, path: Path) -> None:
 
 
 def panels(result: Figures) -> Iterator[tuple[str, str, Figures]]:
-    """Part, pattern (of a part that has two) and rows by method, in the order of `NAMES`."""
+    """Part, pattern (of a part that has two) and rows by method, in the order of `NAMES`, what was before first."""
     found = {**result.get("fashion_mnist", {}), **result.get("cifar10", {})}
     for part in NAMES:
         if part == "A" and part in found:
-            yield part, "", found[part]
+            yield part, "", _ordered(found[part])
         elif part in found:
-            yield from ((part, pattern, rows) for pattern, rows in found[part].items())
+            yield from ((part, pattern, _ordered(rows)) for pattern, rows in found[part].items())
+
+
+def _ordered(rows: Figures) -> Figures:
+    """Rows that were measured later than others come after them; the deployed model and retraining go before all."""
+    return {name: rows[name] for name in sorted(rows, key=lambda name: (name != "pretrained", name != "retrain"))}
 
 
 def _table(result: Figures, part: str, pattern: str, rows: Figures) -> str:

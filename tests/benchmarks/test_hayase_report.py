@@ -46,5 +46,11 @@ def test_the_picture_shows_every_table(tmp_path: Path) -> None:
     assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_was_before_comes_first_whenever_it_was_measured() -> None:
+    rows = dict.fromkeys(("consistency", "retrain", "pretrained", "ce"), SETS)
+    body = tables({**RESULT, "fashion_mnist": {}, "cifar10": {"cifar10_cnn": gathered([{"B": rows}])}}).splitlines()[4:]
+    assert [row.split("|")[1].strip() for row in body] == ["pretrained", "retrain", "consistency", "ce"]
+
+
 def test_no_part_is_left_out_of_the_tables() -> None:
     assert set(NAMES) == set(PARTS)
