@@ -14,6 +14,7 @@ import pytest
 from tests.worker.made_up import CHILD
 from tests.worker.waiting import until
 from worker import children as children_module
+from worker.child import Child
 from worker.children import MODULE, Children
 from worker.exits import Exit
 
@@ -49,6 +50,20 @@ def server_of(children: Children) -> int:
 
 def stat_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def test_a_child_that_leads_no_group_yet_is_killed_all_the_same() -> None:
+    """The server answers with its process id, and on a busy machine it is killed before it has run a line."""
+    theirs, ours = children_module._streams()
+    young = subprocess.Popen(["sleep", "600"], stdin=theirs[0], stdout=theirs[1], stderr=theirs[2])
+    for descriptor in theirs:
+        os.close(descriptor)
+    child = Child(young.pid, *ours)
+    assert os.getpgid(young.pid) != young.pid
+    child.stop()
+    assert child.wait(60) == -signal.SIGKILL
+    assert child.kill() == -signal.SIGKILL  # nothing is sent to a process that has been waited for
+    young.returncode = -signal.SIGKILL
 
 
 def test_a_forked_child_is_ours_and_leads_its_session(children: Children) -> None:
