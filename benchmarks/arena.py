@@ -94,9 +94,8 @@ def drawn(train: Examples, scenario: str, seed: int) -> tuple[torch.Tensor, int 
 def played(played_round: Round, method: Method) -> Row:
     """What a method leaves, beside gold, and what it costs; a failure is a row that says so.
 
-    Seconds are those of `clock`. The
-    Fisher diagonal of D_f is in them; that of D, which is stored at registration, is not. What gold costs is measured
-    right before: `TIMED_STEPS` of its steps, times how many it takes.
+    Seconds are those of `clock`. The Fisher diagonal of D_f is in them; that of D, which is stored at registration, is
+    not. What gold costs is measured right before: `TIMED_STEPS` of its steps, times how many it takes.
     """
     gold_seconds = seconds_of_gold(played_round)
     problem = replace(played_round.problem, run=type(played_round.problem.run)())

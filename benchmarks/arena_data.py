@@ -11,6 +11,7 @@ from app.architectures.small_cnn import SmallCnnParams
 from app.architectures.vgg16 import Vgg16Params
 from app.architectures.vit import VitParams
 from app.core.params import ArchitectureParams
+from benchmarks.fashion import NORMALISATION
 from worker.datasets import decode
 from worker.numerics.augmentation import HorizontalFlip, RandomCrop
 from worker.numerics.device import device
@@ -41,7 +42,7 @@ WINDOWS = (RandomCrop(4), HorizontalFlip())
 SMALL = {
     "fashion_cnn": Ground(
         "fashion-mnist",
-        Normalisation((0.286,), (0.353,)),
+        NORMALISATION,
         20_000,
         SmallCnnParams(input_shape=(1, 28, 28), classes=10, width=8),
         Recipe(learning_rate=0.05, epochs=20, batch_size=64),
@@ -56,27 +57,24 @@ SMALL = {
 }
 """What two processor cores can do."""
 FULL_SIZE = {
-    "cifar10_resnet18": Ground(
-        "cifar10",
-        CIFAR10,
-        50_000,
-        Resnet18Params(input_shape=(3, 32, 32), classes=10),
-        Recipe(learning_rate=0.1, epochs=30, batch_size=128, weight_decay=5e-4, augmentation=WINDOWS),
-    ),
-    "cifar10_vgg16": Ground(
-        "cifar10",
-        CIFAR10,
-        50_000,
-        Vgg16Params(input_shape=(3, 32, 32), classes=10),
-        Recipe(learning_rate=0.05, epochs=30, batch_size=128, weight_decay=5e-4, augmentation=WINDOWS),
-    ),
-    "cifar10_vit": Ground(
-        "cifar10",
-        CIFAR10,
-        50_000,
-        VitParams(input_shape=(3, 32, 32), classes=10, depth=12, width=384, heads=6),
-        Recipe(learning_rate=5e-4, epochs=60, batch_size=128, clip=1.0, optimizer="adam", augmentation=WINDOWS),
-    ),
+    name: Ground("cifar10", CIFAR10, 50_000, network, recipe)
+    for name, network, recipe in (
+        (
+            "cifar10_resnet18",
+            Resnet18Params(input_shape=(3, 32, 32), classes=10),
+            Recipe(learning_rate=0.1, epochs=30, batch_size=128, weight_decay=5e-4, augmentation=WINDOWS),
+        ),
+        (
+            "cifar10_vgg16",
+            Vgg16Params(input_shape=(3, 32, 32), classes=10),
+            Recipe(learning_rate=0.05, epochs=30, batch_size=128, weight_decay=5e-4, augmentation=WINDOWS),
+        ),
+        (
+            "cifar10_vit",
+            VitParams(input_shape=(3, 32, 32), classes=10, depth=12, width=384, heads=6),
+            Recipe(learning_rate=5e-4, epochs=60, batch_size=128, clip=1.0, optimizer="adam", augmentation=WINDOWS),
+        ),
+    )
 }
 """What needs a GPU: the networks that DeepClean was shown with."""
 GROUNDS = SMALL | FULL_SIZE

@@ -13,6 +13,7 @@ from app.methods.rld import RldParams
 from app.transforms.line import LineParams
 from app.transforms.tile import TileParams
 from benchmarks import fashion
+from benchmarks.arena_data import CIFAR10
 from benchmarks.fashion import FORGOTTEN, Data, accuracy
 from benchmarks.store import Store, Training
 from worker import registry
@@ -122,7 +123,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "cnn_line": small_cnn("line"),
     "cifar10_cnn": Subject(
         "cifar10",
-        Normalisation((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
+        CIFAR10,
         SmallCnnParams(input_shape=(3, 32, 32), classes=10, width=32),
         Recipe(learning_rate=0.05, epochs=8, batch_size=128),
         "tile",

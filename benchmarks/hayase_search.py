@@ -54,7 +54,10 @@ def forgets(found: Figures, _before: Figures) -> bool:
 
 
 def keeps(found: Figures, before: Figures, *, lost: float = 0.035, extra: float = 0.845) -> bool:
-    """D_r within five points and D_r,extra ≥ .83, with a point and a half of each kept for the test data."""
+    """At most `lost` of D_r is lost, and D_r,extra at least `extra`.
+
+    By default five points and .83, with a point and a half of each kept for the test data.
+    """
     return found["D_r"] >= before["D_r"] - lost and found["D_r_extra"] >= extra
 
 

@@ -183,8 +183,8 @@ def test_only_what_the_search_found_better_is_tried_on_more_data(monkeypatch: py
         "ntk_scrub": {"trials": 2, "failed": 2},
     }
     monkeypatch.setattr(field, "stored", lambda: {"class": rows, "samples": {}})
-    assert [*field.candidates("class")] == ["no_op", "finetune", "finetune_found", *field.BESIDE]
-    assert [*field.candidates("random")] == ["no_op", *field.BESIDE]
+    assert [*field.candidates("class")] == ["no_op", "finetune", "finetune_found", *field.CHANGED]
+    assert [*field.candidates("random")] == ["no_op", *field.CHANGED]
 
 
 def test_the_last_layers_start_again(rounds: dict[str, Round]) -> None:

@@ -62,13 +62,13 @@ def test_a_child_that_leads_no_group_yet_is_killed_all_the_same() -> None:
     assert os.getpgid(young.pid) != young.pid
     child.stop()
     assert child.wait(60) == -signal.SIGKILL
-    assert child.kill() == -signal.SIGKILL  # nothing is sent to a process that has been waited for
+    assert child.kill() == -signal.SIGKILL  # once more, when it is over: the same status
     young.returncode = -signal.SIGKILL
 
 
 def test_a_forked_child_is_ours_and_leads_its_session(children: Children) -> None:
     child = children.start()
-    assert Path(f"/proc/{child.pid}/comm").read_text() == "unlearn-job\n"
+    until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "unlearn-job\n")  # it has a session before a name
     _, parent, group, session = stat_of(child.pid)[:4]
     assert [int(parent), int(group), int(session)] == [os.getpid(), child.pid, child.pid]
     assert child.alive
