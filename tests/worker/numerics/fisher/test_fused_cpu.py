@@ -167,10 +167,11 @@ def test_a_kernel_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @compiler
-def test_float64_is_left_to_torch() -> None:
+def test_float64_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.compile", lambda written, _: written)  # which takes half a minute
     network, data, run = the_mlp().double().eval(), examples(8, (1, 6, 6)), Recorder()
     fisher_diagonal(network, data, run=run, compiled=True)
-    assert "fused" not in str(run.notes["fisher_by"])
+    assert run.notes["fisher_by"] == "interception, compiled"
 
 
 @compiler
