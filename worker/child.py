@@ -88,12 +88,8 @@ class Child:
 
     def stop(self) -> None:
         """End it and whatever it started, at once; whoever watches it sees that."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it is over, or so young that it leads no group yet: then it has started nothing
-            if self._status is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, signal.SIGKILL)
 
     def kill(self) -> int:
         """End it, and close what led to it; its exit status."""

@@ -56,11 +56,14 @@ def _fork(descriptors: list[int], main: Callable[[], int]) -> int:
     told, tell = os.pipe()
     between = os.fork()
     if between == 0:
+        led, leads = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(told)
-            os.close(tell)
-            _become(descriptors, main)
+            for descriptor in (told, tell, led):
+                os.close(descriptor)
+            _become(descriptors, leads, main)
+        os.close(leads)
+        os.read(led, 1)  # the end: it leads its session, and can be killed with all that it starts, or it is dead
         os.write(tell, PID.pack(pid))
         os._exit(0)
     os.close(tell)
@@ -70,12 +73,13 @@ def _fork(descriptors: list[int], main: Callable[[], int]) -> int:
     return int(pid)
 
 
-def _become(descriptors: list[int], main: Callable[[], int]) -> NoReturn:
+def _become(descriptors: list[int], leads: int, main: Callable[[], int]) -> NoReturn:
     """What a process started by command would be: leader of a session, with three streams and nothing else open."""
     status = 70
     try:
         os.setsid()
         Path("/proc/self/comm").write_text(NAME)  # the command line is its parents'
+        os.close(leads)
         for stream, descriptor in enumerate(descriptors):
             os.dup2(descriptor, stream)
         os.closerange(3, max(descriptors) + 1)

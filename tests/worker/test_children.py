@@ -14,13 +14,13 @@ import pytest
 from tests.worker.made_up import CHILD
 from tests.worker.waiting import until
 from worker import children as children_module
-from worker.child import Child
 from worker.children import MODULE, Children
 from worker.exits import Exit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a fork server needs prctl(2) and /proc")
 
 NEVER_READY = "tests.worker.never_ready"
+SLOW_TO_LEAD = "tests.worker.slow_to_lead"
 
 ORPHAN = f"""
 import sys, threading, time
@@ -52,23 +52,18 @@ def stat_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def test_a_child_that_leads_no_group_yet_is_killed_all_the_same() -> None:
-    """The server answers with its process id, and on a busy machine it is killed before it has run a line."""
-    theirs, ours = children_module._streams()
-    young = subprocess.Popen(["sleep", "600"], stdin=theirs[0], stdout=theirs[1], stderr=theirs[2])
-    for descriptor in theirs:
-        os.close(descriptor)
-    child = Child(young.pid, *ours)
-    assert os.getpgid(young.pid) != young.pid
-    child.stop()
-    assert child.wait(60) == -signal.SIGKILL
-    assert child.kill() == -signal.SIGKILL  # once more, when it is over: the same status
-    young.returncode = -signal.SIGKILL
+def test_a_child_is_not_named_before_it_leads_its_session() -> None:
+    """Or whoever kills its group, on a busy machine, finds none, and waits for it for ever."""
+    children = Children(SLOW_TO_LEAD, threads=1)
+    child = children.start()
+    assert os.getsid(child.pid) == child.pid
+    assert child.kill() == -signal.SIGKILL
+    children.close()
 
 
 def test_a_forked_child_is_ours_and_leads_its_session(children: Children) -> None:
     child = children.start()
-    until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "unlearn-job\n")  # it has a session before a name
+    assert Path(f"/proc/{child.pid}/comm").read_text() == "unlearn-job\n"
     _, parent, group, session = stat_of(child.pid)[:4]
     assert [int(parent), int(group), int(session)] == [os.getpid(), child.pid, child.pid]
     assert child.alive
