@@ -114,7 +114,7 @@ def methods(scenario: str) -> Mapping[str, Method]:
         "deepclean_30": by(DeepCleanParams.model_validate(wider)),
         "deepclean_not_reset": by(DeepCleanParams(reset="none")),
         "sparse": by(SparseParams()),
-        "lcodec": by(LcodecParams()),
+        "lcodec": by(LcodecParams(largest_network=10**8, largest_hessian=10**9)),  # else those of full size are refused
         "fisher_masking": by(FisherMaskingParams()),
         "fisher_forgetting": by(FisherForgettingParams()),
         "gradient_ascent": by(GradientAscentParams()),
