@@ -83,6 +83,10 @@ def test_networks_of_full_size_are_those_of_the_papers_and_wait_for_a_gpu(monkey
     assert suited() == ["fashion_cnn", "cifar10_cnn", *FULL_SIZE]
 
 
+def test_no_network_of_full_size_is_too_large_for_what_it_is_compared_with() -> None:
+    assert not any(deepclean.LCODEC.too_large(ground.network.weight_count) for ground in FULL_SIZE.values())
+
+
 def test_what_was_trained_can_be_stored(tmp_path: Path) -> None:
     for name in GROUNDS:
         (tmp_path / name).write_text(json.dumps(arena_report.setting(name)))
