@@ -68,6 +68,7 @@ def test_a_forked_child_is_ours_and_leads_its_session(children: Children) -> Non
     assert [int(parent), int(group), int(session)] == [os.getpid(), child.pid, child.pid]
     assert child.alive
     assert child.kill() == -signal.SIGKILL
+    assert child.kill() == -signal.SIGKILL  # once more, when it is over: the same status
     assert not Path(f"/proc/{child.pid}").exists()
     assert child.usage.peak_rss_bytes > 50_000_000
 
